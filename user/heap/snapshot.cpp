@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "heap/snapshot.h"
+
+#include <numeric>
+
+namespace tracer::heap {
+namespace {
+
+struct LossText {
+  const char* name;
+  const char* hint;
+};
+
+constexpr std::array<LossText, kLossCount> kLossTexts{{
+    {"blocks_full", "more live blocks than the table holds: raise --max-memory"},
+    {"stacks_full", "more distinct stacks than the store holds: raise --max-memory or lower --max-stack"},
+    {"stack_collision", "several stacks share one hash; their bytes are counted under no stack"},
+    {"thread_state", "the kernel had no memory for a thread's state"},
+    {"call_abandoned", "an allocator call was left by longjmp or a signal handler and never returned"},
+    {"read_fault", "an argument or result in the program's memory could not be read"},
+    {"free_missed", "a block was freed where no probe sits, for example by a custom allocator"},
+    {"spaces_full", "more processes than the table holds: raise --max-memory"},
+    {"events_full", "library and process events came faster than they could be read"},
+}};
+
+}  // namespace
+
+const char* loss_name(Loss loss) { return kLossTexts[static_cast<std::size_t>(loss)].name; }
+const char* loss_hint(Loss loss) { return kLossTexts[static_cast<std::size_t>(loss)].hint; }
+
+std::uint64_t total(const LossCounts& losses) {
+  return std::accumulate(losses.begin(), losses.end(), std::uint64_t{0});
+}
+
+}  // namespace tracer::heap

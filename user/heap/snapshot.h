@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "heap/stack.h"
+
+namespace tracer::heap {
+
+/// Why an event could not be counted, or could not be attributed. The order is that of `tr_loss` in bpf/abi.
+enum class Loss : std::uint8_t {
+  kBlocksFull,      ///< the table of live blocks is full: allocation not counted
+  kStacksFull,      ///< the stack store is full: counted, but under no stack
+  kStackCollision,  ///< several different stacks share a hash: counted, but under no stack
+  kThreadState,     ///< the kernel gave no memory for a thread's state: call not counted
+  kCallAbandoned,   ///< a call was entered and never returned (longjmp, signal): not counted
+  kReadFault,       ///< an argument or a result in the target's memory could not be read: call not counted
+  kFreeMissed,      ///< an address was handed out while still live in our books: its free was never seen
+  kSpacesFull,      ///< no room for a further process
+  kEventsFull,      ///< the ring of library and process events was full
+};
+inline constexpr std::size_t kLossCount = 9;
+
+/// `snake_case` name used in every report ("map_full_blocks" …) and the flag or cause that helps.
+const char* loss_name(Loss loss);
+const char* loss_hint(Loss loss);
+
+using LossCounts = std::array<std::uint64_t, kLossCount>;
+std::uint64_t total(const LossCounts& losses);
+
+/// Exact totals of one stack since recording began. Bytes are requested bytes.
+struct SiteTotals {
+  StackId stack_id = 0;
+  std::uint64_t alloc_objects = 0;
+  std::uint64_t alloc_bytes = 0;
+  std::uint64_t free_objects = 0;
+  std::uint64_t free_bytes = 0;
+  std::uint64_t young_objects = 0;  ///< of the live ones, those not yet older than --older
+  std::uint64_t young_bytes = 0;
+  std::uint64_t mean_age_ns = 0;    ///< mean age of the live blocks; 0 when there are none
+
+  std::uint64_t live_objects() const { return alloc_objects - free_objects; }
+  std::uint64_t live_bytes() const { return alloc_bytes - free_bytes; }
+  /// Live and older than --older.
+  std::uint64_t leak_objects() const { return live_objects() > young_objects ? live_objects() - young_objects : 0; }
+  std::uint64_t leak_bytes() const { return live_bytes() > young_bytes ? live_bytes() - young_bytes : 0; }
+};
+
+/// One process (one address space) at one moment.
+struct ProcessSnapshot {
+  std::int32_t pid = 0;
+  std::string comm;
+  bool exited = false;
+  std::uint64_t alloc_objects_total = 0;
+  std::uint64_t alloc_bytes_total = 0;
+  std::uint64_t free_objects_total = 0;
+  std::uint64_t free_bytes_total = 0;
+  std::uint64_t free_unknown_total = 0;  ///< frees of blocks whose allocation was not seen
+  std::uint64_t failed_objects_total = 0;  ///< calls that returned no memory
+  std::uint64_t live_objects = 0;
+  std::uint64_t live_bytes = 0;
+  std::uint64_t peak_bytes = 0;   ///< highest live_bytes ever, exact, not per snapshot
+  std::uint64_t rss_bytes = 0;    ///< 0 when the process is gone
+  std::vector<SiteTotals> sites;  ///< every stack of the process, in no order
+};
+
+/// Everything a report is made from.
+struct Snapshot {
+  std::uint64_t seq = 0;           ///< 1 for the first
+  std::uint64_t t_ns = 0;          ///< since the trace began (CLOCK_MONOTONIC)
+  std::uint64_t unix_us = 0;
+  std::vector<ProcessSnapshot> processes;
+  LossCounts losses{};             ///< since the trace began
+  bool complete() const { return total(losses) == 0; }
+};
+
+}  // namespace tracer::heap
