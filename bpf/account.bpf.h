@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The books: live blocks, totals per stack, live and peak bytes per address space. */
+#ifndef TRACER_BPF_ACCOUNT_H
+#define TRACER_BPF_ACCOUNT_H
+
+#include "bpf/space.bpf.h"
+
+/* Attempts to raise the peak against other threads that raise it at the same instant. */
+#define TR_PEAK_TRIES 16
+
+TR_INLINE bool is_young(__u32 generation) { return globals.generation - generation < TR_YOUNG_WINDOW; }
+
+TR_INLINE void change_live_bytes(struct tr_space* space, __s64 delta) {
+  __u64 live = __sync_fetch_and_add(&space->live_bytes, delta) + delta;
+  if (delta <= 0) return;
+  for (int i = 0; i < TR_PEAK_TRIES; i++) {
+    __u64 peak = space->peak_bytes;
+    if (live <= peak) break;
+    if (__sync_val_compare_and_swap(&space->peak_bytes, peak, live) == peak) break;
+  }
+}
+
+TR_INLINE void add_young(__u32 stack_id, __u32 generation, __s64 objects, __s64 bytes) {
+  if (!is_young(generation)) return;
+  struct tr_young* entry = bpf_map_lookup_elem(&young, &stack_id);
+  if (!entry) return;
+  __u32 slot = generation & (TR_YOUNG_SLOTS - 1);
+  __sync_fetch_and_add(&entry->objects[slot], objects);
+  __sync_fetch_and_add(&entry->bytes[slot], bytes);
+}
+
+/* A block was freed, and is out of `blocks` already. Live bytes of the space are the caller's business. */
+TR_INLINE void account_free(const struct tr_block* block) {
+  __u32 stack_id = block->stack_id;
+  struct tr_stack* stack = bpf_map_lookup_elem(&stacks, &stack_id);
+  if (!stack) return;
+  __sync_fetch_and_add(&stack->free_objects, 1);
+  __sync_fetch_and_add(&stack->free_bytes, block->size);
+  __sync_fetch_and_add(&stack->birth_ticks, -block->birth_tick);
+  add_young(stack_id, block->generation, -1, -(__s64)block->size);
+}
+
+TR_INLINE void account_alloc(const struct tr_block* block) {
+  __u32 stack_id = block->stack_id;
+  struct tr_stack* stack = bpf_map_lookup_elem(&stacks, &stack_id);
+  if (!stack) return;
+  __sync_fetch_and_add(&stack->alloc_objects, 1);
+  __sync_fetch_and_add(&stack->alloc_bytes, block->size);
+  __sync_fetch_and_add(&stack->birth_ticks, block->birth_tick);
+  add_young(stack_id, block->generation, 1, (__s64)block->size);
+}
+
+/* Takes a block out of the books of live blocks. False when it is not in them. */
+TR_INLINE bool take_block(const struct tr_block_key* key, struct tr_block* out) {
+  struct tr_block* block = bpf_map_lookup_elem(&blocks, key);
+  if (!block) return false;
+  /* Copied before the removal: afterwards the element may hold another block. */
+  *out = *block;
+  return bpf_map_delete_elem(&blocks, key) == 0;
+}
+
+/* Enters a block. False when the table is full: nothing is accounted then but the loss. */
+TR_INLINE bool enter_block(struct tr_space* space, const struct tr_block_key* key, const struct tr_block* block) {
+  long error = bpf_map_update_elem(&blocks, key, block, BPF_NOEXIST);
+  struct tr_block old;
+  if (error && take_block(key, &old)) {
+    /* The allocator hands out an address that our books hold as live: we did not see its free. */
+    lose(TR_LOSS_FREE_MISSED);
+    account_free(&old);
+    change_live_bytes(space, -(__s64)old.size);
+    error = bpf_map_update_elem(&blocks, key, block, BPF_NOEXIST);
+  }
+  if (error) {
+    lose(TR_LOSS_BLOCKS_FULL);
+    return false;
+  }
+  account_alloc(block);
+  return true;
+}
+
+#endif

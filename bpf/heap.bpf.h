@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What an allocator call means. Two steps: heap_enter() at the probe site of the function, heap_leave() at its
+ * return; free needs the first only.
+ *
+ * The outermost call counts: realloc calls malloc, posix_memalign calls memalign, a preloaded allocator calls libc's. A
+ * call that never returns (longjmp, a signal handler that leaves) is noticed by the stack pointers and by its return address.
+ */
+#ifndef TRACER_BPF_HEAP_H
+#define TRACER_BPF_HEAP_H
+
+#include "bpf/account.bpf.h"
+#include "bpf/stack.bpf.h"
+#include "bpf/unwind.bpf.h"
+
+/* Argument `n` (from 1) of the System V x86-64 calling convention; 0 for none. */
+TR_INLINE __u64 argument(const struct pt_regs* ctx, __u32 n) {
+  __u64 first = ctx->di, second = ctx->si, third = ctx->dx;
+  /* Loaded at fixed offsets: the verifier refuses a context pointer that clang has computed. */
+  asm volatile("" : "+r"(first), "+r"(second), "+r"(third));
+  return n == 1 ? first : n == 2 ? second : n == 3 ? third : 0;
+}
+
+/* The requested size; a product that overflows is the largest size, since the call will fail. */
+TR_INLINE __u64 requested_size(const struct pt_regs* ctx, __u64 cookie) {
+  __u64 size = argument(ctx, TR_COOKIE_SIZE_ARG(cookie));
+  if (!TR_COOKIE_COUNT_ARG(cookie)) return size;
+  __u64 count = argument(ctx, TR_COOKIE_COUNT_ARG(cookie));
+  __u64 limit = count ? ~0ULL / count : ~0ULL;
+  /* Hides the idiom from clang, which would call for a 128-bit multiplication that BPF does not have. */
+  asm volatile("" : "+r"(limit));
+  return size > limit ? ~0ULL : size * count;
+}
+
+TR_INLINE struct tr_thread* thread_state(__u64 flags) {
+  return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, flags);
+}
+
+/* Where return probes send returning functions, 0 if the process has none yet. */
+TR_INLINE __u64 return_trampoline(void) {
+  struct task_struct* task = bpf_get_current_task_btf();
+  struct mm_struct* mm = task->mm;
+  if (!mm) return 0;
+  struct xol_area* area = mm->uprobes_state.xol_area;
+  return area ? area->vaddr : 0;
+}
+
+/*
+ * Whether the call in flight is still on the stack below `sp`. Its return address has been replaced by the kernel's trampoline
+ * for as long as it has not returned; anything else in that slot says that it was abandoned.
+ */
+TR_INLINE bool is_inside_call(const struct tr_thread* t, __u64 sp) {
+  __u64 slot = 0;
+  if (sp > t->sp) return false;
+  if (bpf_probe_read_user(&slot, sizeof(slot), (const void*)t->sp)) return false;
+  return slot == return_trampoline();
+}
+
+TR_INLINE void free_enter(struct tr_thread* t, struct tr_space* space, __u32 space_id, __u64 address, __u64 sp) {
+  struct tr_block_key key = {.address = address, .space = space_id};
+  struct tr_block block;
+  if (!address) return;
+  if (take_block(&key, &block)) {
+    account_free(&block);
+    change_live_bytes(space, -(__s64)block.size);
+    t->freed_address = address;
+    t->freed_sp = sp;
+    return;
+  }
+  /* A wrapper that passes the block on to the next allocator: the same block, deeper in the stack, is one free. */
+  if (address == t->freed_address && sp < t->freed_sp) {
+    t->freed_address = 0;
+    return;
+  }
+  __sync_fetch_and_add(&space->free_unknown, 1);
+}
+
+/* realloc takes the block out at once: when it returns, another thread may own the address already. */
+TR_INLINE void realloc_enter(struct tr_thread* t, __u32 space_id) {
+  struct tr_block_key key = {.address = t->old_address, .space = space_id};
+  t->old_known = t->old_address && take_block(&key, &t->old);
+}
+
+TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
+  if (!globals.recording) return 0;
+  struct tr_process* process = find_process(current_tgid());
+  if (!process) return 0;
+  __u32 space_id = process->space;
+  struct tr_space* space = find_space(space_id);
+  if (!space) return 0;
+  struct tr_thread* t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
+  if (!t) {
+    lose(TR_LOSS_THREAD_STATE);
+    return 0;
+  }
+  if (t->space != space_id) {
+    /* The thread's first call here, or its first after an exec: nothing of before is in flight. */
+    t->space = space_id;
+    t->sp = 0;
+    t->freed_address = 0;
+  }
+  if (t->sp) {
+    if (is_inside_call(t, ctx->sp)) {
+      __sync_fetch_and_add(&globals.calls_nested, 1);
+      return 0;
+    }
+    lose(TR_LOSS_CALL_ABANDONED);
+    t->sp = 0;
+  }
+
+  __u32 call = TR_COOKIE_CALL(cookie);
+  __u64 pointer = argument(ctx, TR_COOKIE_POINTER_ARG(cookie));
+  if (call == TR_CALL_FREE) {
+    free_enter(t, space, space_id, pointer, ctx->sp);
+    return 0;
+  }
+
+  t->call = call;
+  t->size = requested_size(ctx, cookie);
+  t->skip = t->size < config.min_size || t->size > config.max_size;
+  t->out_address = pointer;
+  t->old_address = 0;
+  t->old_known = 0;
+  if (call == TR_CALL_REALLOC) {
+    t->old_address = pointer;
+    realloc_enter(t, space_id);
+  }
+  if (!t->skip) {
+    unwind(ctx, t, config.max_frames);
+    t->stack_id = stack_id_of(t, space, space_id);
+  }
+  t->sp = ctx->sp;
+  return 0;
+}
+
+/* The address that the call in flight returned, 0 when it failed. False when it could not be read. */
+TR_INLINE bool returned_block(const struct pt_regs* ctx, const struct tr_thread* t, __u64* address) {
+  *address = ctx->ax;
+  if (t->call != TR_CALL_ALLOC_OUT) return true;
+  *address = 0;
+  if ((__u32)ctx->ax != 0) return true;
+  return bpf_probe_read_user(address, sizeof(*address), (const void*)t->out_address) == 0;
+}
+
+/* A failed realloc leaves the block as it was; a realloc to size 0 that returns NULL has freed it (glibc). */
+TR_INLINE void realloc_failed(struct tr_thread* t, struct tr_space* space) {
+  struct tr_block_key key = {.address = t->old_address, .space = t->space};
+  if (t->old_address && t->size == 0) {
+    if (!t->old_known) {
+      __sync_fetch_and_add(&space->free_unknown, 1);
+      return;
+    }
+    account_free(&t->old);
+    change_live_bytes(space, -(__s64)t->old.size);
+    return;
+  }
+  __sync_fetch_and_add(&space->failed_objects, 1);
+  if (!t->old_known) return;
+  if (bpf_map_update_elem(&blocks, &key, &t->old, BPF_NOEXIST)) {
+    lose(TR_LOSS_BLOCKS_FULL);
+    account_free(&t->old);
+    change_live_bytes(space, -(__s64)t->old.size);
+  }
+}
+
+/* A successful call: one allocation, and for a realloc one free. */
+TR_INLINE void call_succeeded(struct tr_thread* t, struct tr_space* space, __u64 address) {
+  struct tr_block_key key = {.address = address, .space = t->space};
+  struct tr_block block = {.size = t->size, .stack_id = t->stack_id};
+  __s64 delta = 0;
+  if (t->old_known) {
+    /* A block that grows keeps its age: a vector that leaks for an hour is an hour old. */
+    block.birth_tick = t->old.birth_tick;
+    block.generation = t->old.generation;
+    account_free(&t->old);
+    delta = -(__s64)t->old.size;
+  } else {
+    block.birth_tick = globals.tick;
+    block.generation = globals.generation;
+    if (t->old_address) __sync_fetch_and_add(&space->free_unknown, 1);
+  }
+  if (!t->skip && enter_block(space, &key, &block)) delta += (__s64)t->size;
+  if (t->freed_address == address) t->freed_address = 0;
+  change_live_bytes(space, delta);
+}
+
+TR_INLINE int heap_leave(const struct pt_regs* ctx) {
+  struct tr_thread* t = thread_state(0);
+  /* The call's own return has popped its return address; any other return belongs to an inner call. */
+  if (!t || !t->sp || ctx->sp != t->sp + sizeof(__u64)) return 0;
+  t->sp = 0;
+  struct tr_space* space = find_space(t->space);
+  if (!space) return 0;
+  __u64 address = 0;
+  if (!returned_block(ctx, t, &address)) {
+    lose(TR_LOSS_READ_FAULT);
+    return 0;
+  }
+  if (address)
+    call_succeeded(t, space, address);
+  else if (t->call == TR_CALL_REALLOC)
+    realloc_failed(t, space);
+  else
+    __sync_fetch_and_add(&space->failed_objects, 1);
+  return 0;
+}
+
+#endif

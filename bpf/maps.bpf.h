@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every map: who writes, who reads, what happens when it is full. Sizes are set by user space from --max-memory. */
+#ifndef TRACER_BPF_MAPS_H
+#define TRACER_BPF_MAPS_H
+
+#include "bpf/prelude.bpf.h"
+
+struct tr_globals globals;
+const volatile struct tr_config config;
+
+/* Which processes are traced. Written by user space at attach and by the process programs; read at every hit. Full: spaces_full. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, TR_MAX_SPACES);
+  __type(key, __u32); /* tgid */
+  __type(value, struct tr_process);
+} processes SEC(".maps");
+
+/* Address spaces by number; read by user space through a mapping. Full: spaces_full, the process is not traced. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, TR_MAX_SPACES);
+  __type(key, __u32);
+  __type(value, struct tr_space);
+} spaces SEC(".maps");
+
+/* Live blocks. Written by the heap programs only; user space removes those of address spaces that have ended. Full: blocks_full. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1024);
+  __type(key, struct tr_block_key);
+  __type(value, struct tr_block);
+} blocks SEC(".maps");
+
+/* Hash of a stack to its id. Never removed from. Sized twice the stacks, so it is not full before they are. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1024);
+  __type(key, __u64);
+  __type(value, __u32);
+} stack_ids SEC(".maps");
+
+/* Stacks and their totals by id. Full: stacks_full, the totals go to the space's no_stack. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1024);
+  __type(key, __u32);
+  __type(value, struct tr_stack);
+} stacks SEC(".maps");
+
+/* Young blocks by stack id. Written by the heap programs; user space zeroes slots that come round. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1024);
+  __type(key, __u32);
+  __type(value, struct tr_young);
+} young SEC(".maps");
+
+/* The addresses of stacks. Written once, before the stack's id is published. Full: stacks_full. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1024);
+  __type(key, __u32);
+  __type(value, struct tr_stack_chunk);
+} stack_chunks SEC(".maps");
+
+/*
+ * A thread's state; see tr_thread. Task storage rather than per-CPU scratch: uprobe programs are preemptible, so two
+ * threads can be inside the same program on one CPU. Freed by the kernel with the thread. No memory: thread_state.
+ */
+struct {
+  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct tr_thread);
+} threads SEC(".maps");
+
+/* Library and process events to user space. Full: events_full; user space then reads everything anew. */
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 256 * 1024);
+} events SEC(".maps");
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Losses, events, address spaces and who is in them. */
+#ifndef TRACER_BPF_SPACE_H
+#define TRACER_BPF_SPACE_H
+
+#include "bpf/maps.bpf.h"
+
+TR_INLINE void lose(enum tr_loss reason) { __sync_fetch_and_add(&globals.losses[reason], 1); }
+
+TR_INLINE void emit(enum tr_event_type type, __u32 tgid, __u32 space, __u32 value) {
+  struct tr_event* event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+  if (!event) {
+    /* A stored stack is found again by its number, so only its wake-up is missing. */
+    if (type != TR_EVENT_STACK) lose(TR_LOSS_EVENTS_FULL);
+    return;
+  }
+  event->type = type;
+  event->tgid = tgid;
+  event->space = space;
+  event->value = value;
+  event->time_ns = bpf_ktime_get_ns();
+  bpf_ringbuf_submit(event, 0);
+}
+
+TR_INLINE __u32 current_tgid(void) { return (__u32)(bpf_get_current_pid_tgid() >> 32); }
+
+TR_INLINE struct tr_process* find_process(__u32 tgid) { return bpf_map_lookup_elem(&processes, &tgid); }
+
+TR_INLINE struct tr_space* find_space(__u32 space) { return bpf_map_lookup_elem(&spaces, &space); }
+
+/* Reserves a stack id; TR_NO_STACK when all are used. */
+TR_INLINE __u32 reserve_stack_id(void) {
+  /* Looked at first, so that the counter cannot wrap in a run that goes on losing for weeks. */
+  if (globals.next_stack >= config.max_stacks) return TR_NO_STACK;
+  __u32 id = __sync_fetch_and_add(&globals.next_stack, 1);
+  return id < config.max_stacks ? id : TR_NO_STACK;
+}
+
+/* Begins an address space for `tgid`; 0 when there is no room. */
+TR_INLINE __u32 begin_space(__u32 tgid, __u32 parent) {
+  if (globals.next_space >= TR_MAX_SPACES) {
+    lose(TR_LOSS_SPACES_FULL);
+    return 0;
+  }
+  __u32 id = __sync_fetch_and_add(&globals.next_space, 1);
+  struct tr_space* space = find_space(id);
+  if (!space) {
+    lose(TR_LOSS_SPACES_FULL);
+    return 0;
+  }
+  space->tgid = tgid;
+  space->users = 1;
+  space->parent = parent;
+  space->no_stack = reserve_stack_id();
+  __u32 no_stack = space->no_stack;
+  struct tr_stack* stack = bpf_map_lookup_elem(&stacks, &no_stack);
+  if (stack && no_stack != TR_NO_STACK) {
+    stack->end = TR_END_NOT_STORED;
+    stack->space = id;
+  }
+  return id;
+}
+
+TR_INLINE void leave_space(__u32 id) {
+  struct tr_space* space = find_space(id);
+  if (space) __sync_fetch_and_add(&space->users, -1);
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel half of tracer: the programs, in the order in which to read them. Each is one line; what it does
+ * is in the header of its concern.
+ */
+#include "bpf/heap.bpf.h"
+#include "bpf/library.bpf.h"
+#include "bpf/process.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* At the probe site of every allocator function; the cookie says what the function is. */
+SEC("uprobe")
+int heap_entry(struct pt_regs* ctx) { return heap_enter(ctx, bpf_get_attach_cookie(ctx)); }
+
+/* At the return of those that hand out blocks. */
+SEC("uretprobe")
+int heap_return(struct pt_regs* ctx) { return heap_leave(ctx); }
+
+/* In the dynamic linker, and at dlclose. */
+SEC("uprobe")
+int library_entry(struct pt_regs* ctx) { return library_enter(bpf_get_attach_cookie(ctx)); }
+
+SEC("raw_tp/sched_process_fork")
+int process_fork(struct bpf_raw_tracepoint_args* ctx) {
+  process_forked((struct task_struct*)ctx->args[0], (struct task_struct*)ctx->args[1]);
+  return 0;
+}
+
+SEC("raw_tp/sched_process_exec")
+int process_exec(void* ctx) {
+  (void)ctx;
+  process_executed();
+  return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int process_exit(struct bpf_raw_tracepoint_args* ctx) {
+  thread_exited((struct task_struct*)ctx->args[0]);
+  return 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Takes the call stack of the current thread. The one place that knows how: everything else sees
+ * tr_thread.frames, innermost first, frames[0] being the probed instruction and all others return addresses.
+ *
+ * This walk follows frame pointers. At a probe site the stack pointer is still as at the function's entry, so the
+ * caller's return address lies on top of the stack and is always right; rbp is the caller's frame pointer if
+ * the caller keeps one. Code built without frame pointers ends the walk or adds addresses that lie in no executable
+ * mapping; user space cuts those off.
+ */
+#ifndef TRACER_BPF_UNWIND_H
+#define TRACER_BPF_UNWIND_H
+
+#include "bpf/prelude.bpf.h"
+
+/* A frame larger than this is taken for a broken chain. */
+#define TR_MAX_FRAME_SIZE (1 << 20)
+/* Return addresses below the first page or in the kernel's half are none. */
+#define TR_USER_LOW 4096UL
+#define TR_USER_HIGH (1UL << 56)
+
+struct tr_frame_record {
+  __u64 frame_pointer;
+  __u64 return_address;
+};
+
+TR_INLINE bool is_code_address(__u64 address) { return address >= TR_USER_LOW && address < TR_USER_HIGH; }
+
+/* Fills frames, frame_count and stack_end of `t`. The loop is bounded by TR_MAX_FRAMES, the size of frames. */
+TR_INLINE void unwind(const struct pt_regs* ctx, struct tr_thread* t, __u32 max_frames) {
+  __u64 lowest = ctx->sp;
+  __u64 fp = ctx->bp;
+  __u32 n = 1;
+
+  t->frames[0] = ctx->ip;
+  t->stack_end = TR_END_FRAME;
+  if (bpf_probe_read_user(&t->frames[1], sizeof(t->frames[1]), (const void*)ctx->sp) == 0 && is_code_address(t->frames[1])) {
+    n = 2;
+    for (int i = 2; i < TR_MAX_FRAMES; i++) {
+      struct tr_frame_record record;
+      if (fp == 0) {
+        t->stack_end = TR_END_ROOT;
+        break;
+      }
+      if ((fp & 7) || fp < lowest || fp - lowest > TR_MAX_FRAME_SIZE) break;
+      if ((__u32)i >= max_frames) {
+        t->stack_end = TR_END_DEPTH;
+        break;
+      }
+      if (bpf_probe_read_user(&record, sizeof(record), (const void*)fp)) break;
+      if (record.return_address == 0) {
+        t->stack_end = TR_END_ROOT;
+        break;
+      }
+      if (!is_code_address(record.return_address)) break;
+      t->frames[i] = record.return_address;
+      n = i + 1;
+      lowest = fp + sizeof(record);
+      fp = record.frame_pointer;
+      if (i + 1 == TR_MAX_FRAMES) t->stack_end = TR_END_DEPTH;
+    }
+  }
+  t->frame_count = n;
+}
+
+#endif
