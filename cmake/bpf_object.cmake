@@ -14,7 +14,7 @@ add_custom_command(
           -ffile-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}=.
           -c ${CMAKE_CURRENT_SOURCE_DIR}/bpf/tracer.bpf.c -o ${bpf_dir}/tracer.tmp.o
   COMMAND ${BPFTOOL} gen object ${bpf_dir}/tracer.bpf.o ${bpf_dir}/tracer.tmp.o
-  COMMAND ${BPFTOOL} gen skeleton ${bpf_dir}/tracer.bpf.o name tracer > ${bpf_dir}/tracer.skel.h
+  COMMAND ${BPFTOOL} gen skeleton ${bpf_dir}/tracer.bpf.o name tracer_bpf > ${bpf_dir}/tracer.skel.h
   DEPENDS ${bpf_sources}
   COMMENT "BPF object and skeleton"
   VERBATIM)

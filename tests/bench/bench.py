@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tracer costs a malloc/free pair, against no probe, against empty probes, and against its peers.
+
+Figures of one machine say little about another one, ratios of one run say more: each round measures everything once,
+one after the other, a ratio is taken within a round, and the median of the rounds is shown.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import sys
+import tempfile
+
+import instruments
+from instruments import Failed, Floor, Pairs, Tracer
+
+# (name, how many threads, what is attached)
+CASES = [
+    ("native", 1, "no probe"),
+    ("floor", 1, "three empty programs at tracer's sites"),
+    ("entry", 1, "three empty programs at the first instructions"),
+    ("tracer", 1, "tracer, every allocation, stacks of 20 calls and more"),
+    ("native-2", 2, "no probe, two threads"),
+    ("floor-2", 2, "three empty programs at tracer's sites, two threads"),
+    ("tracer-2", 2, "tracer, two threads"),
+    ("bpftrace", 1, "bpftrace, maps of sizes and live blocks with their stacks"),
+    ("heaptrack", 1, "heaptrack, from the program's start"),
+]
+
+TARGET_TRACER_TO_FLOOR = 1.6
+TARGET_ENTRY_TO_TRACER = 8.0
+
+
+class Bench:
+    def __init__(self, build, milliseconds):
+        self.build = build
+        self.milliseconds = milliseconds
+        self.samples = {name: [] for name, _, _ in CASES}
+        self.skipped = {peer: "not installed" for peer in instruments.missing_peers()}
+        self.floor = None  # what the floor program said of itself
+
+    def round(self):
+        """Measures each case once."""
+        native_ns = 0.0
+        for name, threads, _ in CASES:
+            if name in self.skipped:
+                continue
+            try:
+                measured_ns = self.measure(name, threads, native_ns)
+            except Failed as failure:
+                if name not in ("bpftrace", "heaptrack"):
+                    raise Failed(f"{name}: {failure}") from failure
+                self.skipped[name] = str(failure).splitlines()[0]
+                continue
+            self.samples[name].append(measured_ns)
+            if name.startswith("native"):
+                native_ns = measured_ns
+
+    def measure(self, name, threads, native_ns):
+        if name == "heaptrack":
+            with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
+                with Pairs(self.build, threads, instruments.heaptrack_environment(folder)) as pairs:
+                    return self.warm_run(pairs)
+        with Pairs(self.build, threads) as pairs:
+            kind = name.partition("-")[0]
+            if kind == "native":
+                return self.warm_run(pairs)
+            with self.attach(kind, pairs, native_ns):
+                return self.warm_run(pairs)
+
+    def attach(self, kind, pairs, native_ns):
+        if kind == "tracer":
+            return Tracer(self.build, pairs, native_ns)
+        if kind == "bpftrace":
+            return instruments.bpftrace(pairs, native_ns)
+        floor = Floor(self.build, pairs, "best" if kind == "floor" else "entry")
+        self.floor = floor.description
+        return floor
+
+    def warm_run(self, pairs):
+        pairs.run(max(10, self.milliseconds // 5))
+        return pairs.run(self.milliseconds)
+
+    def ratio(self, over, under):
+        """Median over the rounds of one case's time over another's; None where one was not measured."""
+        if over in self.skipped or under in self.skipped:
+            return None
+        return statistics.median(a / b for a, b in zip(self.samples[over], self.samples[under]))
+
+    def ratios(self):
+        """(name, value, whether it is met, or None where there is no target, what it says)"""
+        result = []
+
+        def add(name, over, under, met=None, says=""):
+            value = self.ratio(over, under)
+            if value is not None:
+                result.append((name, value, met(value) if met else None, says))
+
+        add("tracer / floor", "tracer", "floor", lambda x: x <= TARGET_TRACER_TO_FLOOR,
+            f"target: at most {TARGET_TRACER_TO_FLOOR}")
+        if self.floor["best_free_offset"] > 0:
+            add("entry / tracer", "entry", "tracer", lambda x: x >= TARGET_ENTRY_TO_TRACER,
+                f"target: at least {TARGET_ENTRY_TO_TRACER:g}; a probe at free's first instruction is single-stepped")
+        else:
+            add("entry / tracer", "entry", "tracer", says="no target: free's first instruction is emulated here")
+        add("entry / floor", "entry", "floor", says="the most that a choice of sites can win on this machine")
+        add("tracer, two threads / one", "tracer-2", "tracer", says="1 would be perfect scaling")
+        add("floor, two threads / one", "floor-2", "floor", says="what of that the probes themselves cause")
+        add("bpftrace / tracer", "bpftrace", "tracer")
+        add("heaptrack / tracer", "heaptrack", "tracer")
+        add("tracer / native", "tracer", "native")
+        return result
+
+
+def print_table(bench):
+    print(f"\n{'case':<11}{'ns/pair':>10}{'lowest':>10}{'highest':>10}   per thread, median of "
+          f"{len(bench.samples['native'])} rounds")
+    for name, _, says in CASES:
+        if name in bench.skipped:
+            print(f"{name:<11}{'-':>10}{'-':>10}{'-':>10}   skipped: {bench.skipped[name]}")
+            continue
+        values = bench.samples[name]
+        print(f"{name:<11}{statistics.median(values):>10.1f}{min(values):>10.1f}{max(values):>10.1f}   {says}")
+    print(f"\nprobes: {bench.floor['backend']}, malloc+{bench.floor['best_malloc_offset']}, "
+          f"free+{bench.floor['best_free_offset']}\n")
+    for name, value, met, says in bench.ratios():
+        verdict = {True: "met", False: "missed", None: ""}[met]
+        print(f"{name:<27}{value:>8.2f}   {verdict:<7}{says}".rstrip())
+
+
+def print_json(bench):
+    cases = {
+        name: {"median_ns": statistics.median(values), "lowest_ns": min(values), "highest_ns": max(values), "ns": values}
+        for name, values in bench.samples.items()
+        if name not in bench.skipped
+    }
+    ratios = [{"name": name, "value": value, "met": met} for name, value, met, _ in bench.ratios()]
+    print(json.dumps({"cases": cases, "ratios": ratios, "skipped": bench.skipped, "probes": bench.floor}, indent=2))
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, required=True, help="the build directory")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--milliseconds", type=int, default=250, help="length of one measurement")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    bench = Bench(arguments.build.resolve(), arguments.milliseconds)
+    for number in range(1, arguments.rounds + 1):
+        print(f"bench: round {number} of {arguments.rounds}", file=sys.stderr)
+        try:
+            bench.round()
+        except (Failed, OSError) as failure:
+            sys.exit(f"bench: {failure}")
+    print_json(bench) if arguments.json else print_table(bench)
+    if arguments.check and any(met is False for _, _, met, _ in bench.ratios()):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel/bpf_object.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "base/log.h"
+#include "kernel/bpf_attr.h"
+#include "kernel/map_view.h"
+#include "tracer.skel.h"
+
+namespace tracer::kernel {
+namespace {
+
+// What one entry costs: hash element with key and value, its share of the buckets.
+constexpr std::uint64_t kBytesPerBlock = 104;
+constexpr std::uint64_t kBytesPerStack = sizeof(tr_stack) + sizeof(tr_young) + 2 * 104 + 2 * sizeof(tr_stack_chunk);
+constexpr std::uint32_t kChunksPerStack = 2;
+
+std::string g_last_libbpf_warning;
+
+int print_libbpf(libbpf_print_level level, const char* format, va_list arguments) noexcept {
+  std::array<char, 2048> line{};
+  std::vsnprintf(line.data(), line.size(), format, arguments);
+  std::string text(line.data());
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  if (level == LIBBPF_WARN && g_last_libbpf_warning.empty()) g_last_libbpf_warning = text;
+  if (level != LIBBPF_DEBUG) log::debug("{}", text);
+  return 0;
+}
+
+struct SkeletonDeleter {
+  void operator()(tracer_bpf* skeleton) const noexcept { tracer_bpf__destroy(skeleton); }
+};
+struct RingDeleter {
+  void operator()(ring_buffer* ring) const noexcept { ring_buffer__free(ring); }
+};
+struct LinkDeleter {
+  void operator()(bpf_link* link) const noexcept { bpf_link__destroy(link); }
+};
+
+}  // namespace
+
+Capacity Capacity::of_budget(std::uint64_t max_memory_bytes) {
+  constexpr std::uint64_t kMost = 1U << 28;
+  Capacity capacity;
+  capacity.blocks = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(max_memory_bytes / 4 * 3 / kBytesPerBlock, 1024, kMost));
+  capacity.stacks = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(max_memory_bytes / 4 / kBytesPerStack, 1024, kMost));
+  capacity.chunks = capacity.stacks * kChunksPerStack;
+  return capacity;
+}
+
+class BpfObject::Impl {
+ public:
+  std::unique_ptr<tracer_bpf, SkeletonDeleter> skeleton;
+  ObjectConfig config;
+  MapMemory spaces;
+  MapMemory stacks;
+  MapMemory chunks;
+  MapMemory young;
+  std::function<void(const tr_event&)> handle;
+  std::unique_ptr<ring_buffer, RingDeleter> ring;
+  std::vector<std::unique_ptr<bpf_link, LinkDeleter>> process_links;
+
+  Result<void> open();
+  Result<void> load();
+  Result<void> map_memory();
+  Result<void> open_ring();
+
+ private:
+  static int on_event(void* self, void* data, std::size_t size) noexcept;
+};
+
+Result<void> BpfObject::Impl::open() {
+  libbpf_set_print(print_libbpf);
+  g_last_libbpf_warning.clear();
+  skeleton.reset(tracer_bpf__open());
+  if (!skeleton) return Error::from_errno(errno, "cannot open the BPF object");
+
+  tr_config& settings = skeleton->rodata->config;
+  settings.follow = config.follow ? 1 : 0;
+  settings.max_frames = std::clamp<unsigned>(config.max_frames, 2, TR_MAX_FRAMES);
+  settings.max_stacks = config.capacity.stacks;
+  settings.max_chunks = config.capacity.chunks;
+  settings.min_size = config.min_size_bytes;
+  settings.max_size = config.max_size_bytes;
+  skeleton->bss->globals.next_space = 1;
+  skeleton->bss->globals.next_stack = 1;
+
+  auto& maps = skeleton->maps;
+  bpf_map__set_max_entries(maps.blocks, config.capacity.blocks);
+  bpf_map__set_max_entries(maps.stacks, config.capacity.stacks);
+  bpf_map__set_max_entries(maps.young, config.capacity.stacks);
+  bpf_map__set_max_entries(maps.stack_chunks, config.capacity.chunks);
+  // Twice the stacks: a key is written for each, and nothing else ever is.
+  bpf_map__set_max_entries(maps.stack_ids, 2 * config.capacity.stacks);
+
+  if (config.backend == Backend::kMulti) {
+    for (Program program : {Program::kHeapEntry, Program::kHeapReturn, Program::kLibraryEntry}) {
+      bpf_program* it = program == Program::kHeapEntry    ? skeleton->progs.heap_entry
+                        : program == Program::kHeapReturn ? skeleton->progs.heap_return
+                                                          : skeleton->progs.library_entry;
+      bpf_program__set_expected_attach_type(it, static_cast<bpf_attach_type>(kAttachTypeUprobeMulti));
+    }
+  }
+  return {};
+}
+
+Result<void> BpfObject::Impl::load() {
+  const int error = tracer_bpf__load(skeleton.get());
+  if (error == 0) return {};
+  std::string hint = error == -EPERM || error == -EACCES ? "run as root, or with the capabilities CAP_BPF and CAP_PERFMON"
+                     : error == -ENOMEM                  ? "lower --max-memory"
+                                                         : "run 'tracer --check'; '-vv' shows what libbpf says";
+  if (!g_last_libbpf_warning.empty()) log::verbose("{}", g_last_libbpf_warning);
+  return Error::from_errno(-error, "cannot load the BPF programs", std::move(hint));
+}
+
+Result<void> BpfObject::Impl::map_memory() {
+  struct View {
+    MapMemory* memory;
+    bpf_map* map;
+  };
+  const auto& maps = skeleton->maps;
+  for (const View& view : {View{&spaces, maps.spaces}, View{&stacks, maps.stacks}, View{&chunks, maps.stack_chunks},
+                           View{&young, maps.young}}) {
+    const std::size_t size = std::size_t{bpf_map__max_entries(view.map)} * bpf_map__value_size(view.map);
+    Result<MapMemory> memory = MapMemory::map(bpf_map__fd(view.map), size, bpf_map__name(view.map));
+    if (!memory) return std::move(memory).error();
+    *view.memory = std::move(*memory);
+  }
+  return {};
+}
+
+int BpfObject::Impl::on_event(void* self, void* data, std::size_t size) noexcept {
+  Impl* impl = static_cast<Impl*>(self);
+  if (size < sizeof(tr_event) || !impl->handle) return 0;
+  tr_event event;
+  std::memcpy(&event, data, sizeof(event));
+  impl->handle(event);
+  return 0;
+}
+
+Result<void> BpfObject::Impl::open_ring() {
+  ring.reset(ring_buffer__new(bpf_map__fd(skeleton->maps.events), on_event, this, nullptr));
+  if (!ring) return Error::from_errno(errno, "cannot open the ring buffer of events");
+  return {};
+}
+
+BpfObject::BpfObject(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+BpfObject::~BpfObject() = default;
+
+Result<std::unique_ptr<BpfObject>> BpfObject::load(const ObjectConfig& config) {
+  auto impl = std::make_unique<Impl>();
+  impl->config = config;
+  for (auto step : {&Impl::open, &Impl::load, &Impl::map_memory, &Impl::open_ring}) {
+    if (Result<void> done = (impl.get()->*step)(); !done) return std::move(done).error();
+  }
+  return std::unique_ptr<BpfObject>(new BpfObject(std::move(impl)));
+}
+
+Result<void> BpfObject::attach_process_events() {
+  for (bpf_program* program : {impl_->skeleton->progs.process_fork, impl_->skeleton->progs.process_exec,
+                               impl_->skeleton->progs.process_exit}) {
+    bpf_link* link = bpf_program__attach(program);
+    if (link == nullptr)
+      return Error::from_errno(errno, std::string("cannot attach to the tracepoint of ") + bpf_program__name(program));
+    impl_->process_links.emplace_back(link);
+  }
+  return {};
+}
+
+tr_globals& BpfObject::globals() { return impl_->skeleton->bss->globals; }
+
+std::span<const tr_space> BpfObject::spaces() const { return impl_->spaces.elements<const tr_space>(); }
+std::span<const tr_stack> BpfObject::stacks() const { return impl_->stacks.elements<const tr_stack>(); }
+std::span<const tr_stack_chunk> BpfObject::chunks() const { return impl_->chunks.elements<const tr_stack_chunk>(); }
+std::span<tr_young> BpfObject::young() { return impl_->young.elements<tr_young>(); }
+
+std::uint32_t BpfObject::stack_count() const {
+  const std::uint32_t next = __atomic_load_n(&impl_->skeleton->bss->globals.next_stack, __ATOMIC_ACQUIRE);
+  return std::min(next, impl_->config.capacity.stacks);
+}
+
+Result<std::uint32_t> BpfObject::add_process(pid_t pid, std::uint32_t hold) {
+  tr_globals& shared = globals();
+  const std::uint32_t id = __atomic_fetch_add(&shared.next_space, 1, __ATOMIC_ACQ_REL);
+  const std::uint32_t no_stack = __atomic_fetch_add(&shared.next_stack, 1, __ATOMIC_ACQ_REL);
+  if (id >= TR_MAX_SPACES || no_stack >= impl_->config.capacity.stacks)
+    return Error(ErrorKind::kUnsupported, "too many processes for the tables", "raise --max-memory");
+  impl_->stacks.elements<tr_stack>()[no_stack].end = TR_END_NOT_STORED;
+  impl_->stacks.elements<tr_stack>()[no_stack].space = id;
+  tr_space& space = impl_->spaces.elements<tr_space>()[id];
+  space.tgid = static_cast<std::uint32_t>(pid);
+  space.no_stack = no_stack;
+  space.users = 1;
+  const std::uint32_t key = static_cast<std::uint32_t>(pid);
+  const tr_process process{id, hold};
+  if (bpf_map_update_elem(bpf_map__fd(impl_->skeleton->maps.processes), &key, &process, BPF_ANY) != 0)
+    return Error::from_errno(errno, "cannot enter the process into the table of processes");
+  return id;
+}
+
+Result<void> BpfObject::set_hold(pid_t pid, std::uint32_t hold) {
+  const int fd = bpf_map__fd(impl_->skeleton->maps.processes);
+  const std::uint32_t key = static_cast<std::uint32_t>(pid);
+  tr_process process{};
+  if (bpf_map_lookup_elem(fd, &key, &process) != 0) return Error(ErrorKind::kGone, "the process has exited");
+  process.hold = hold;
+  if (bpf_map_update_elem(fd, &key, &process, BPF_EXIST) != 0) return Error::from_errno(errno, "cannot change the hold of a process");
+  return {};
+}
+
+void BpfObject::remove_process(pid_t pid) {
+  const std::uint32_t key = static_cast<std::uint32_t>(pid);
+  bpf_map_delete_elem(bpf_map__fd(impl_->skeleton->maps.processes), &key);
+}
+
+std::uint64_t BpfObject::remove_blocks_of_ended_spaces() {
+  constexpr std::uint32_t kBatch = 16384;
+  const int fd = bpf_map__fd(impl_->skeleton->maps.blocks);
+  std::vector<tr_block_key> keys(kBatch);
+  std::vector<tr_block> values(kBatch);
+  std::vector<tr_block_key> doomed;
+  std::uint32_t position = 0;
+  bool first = true;
+  for (int error = 0; error == 0;) {
+    std::uint32_t count = kBatch;
+    error = bpf_map_lookup_batch(fd, first ? nullptr : &position, &position, keys.data(), values.data(), &count, nullptr);
+    if (error != 0 && errno != ENOENT) break;
+    first = false;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      if (keys[i].space < TR_MAX_SPACES && spaces()[keys[i].space].users == 0) doomed.push_back(keys[i]);
+    }
+  }
+  for (const tr_block_key& key : doomed) bpf_map_delete_elem(fd, &key);
+  return doomed.size();
+}
+
+int BpfObject::event_fd() const { return ring_buffer__epoll_fd(impl_->ring.get()); }
+
+void BpfObject::drain_events(const std::function<void(const tr_event&)>& handle) {
+  impl_->handle = handle;
+  ring_buffer__consume(impl_->ring.get());
+  impl_->handle = nullptr;
+}
+
+bpf_program* BpfObject::program(Program program) const {
+  const auto& programs = impl_->skeleton->progs;
+  switch (program) {
+    case Program::kHeapEntry:
+      return programs.heap_entry;
+    case Program::kHeapReturn:
+      return programs.heap_return;
+    case Program::kLibraryEntry:
+      return programs.library_entry;
+  }
+  return nullptr;
+}
+
+int BpfObject::program_fd(Program which) const { return bpf_program__fd(program(which)); }
+
+}  // namespace tracer::kernel

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "bpf/abi/types.h"
+#include "kernel/features.h"
+
+struct bpf_program;
+
+namespace tracer::kernel {
+
+/// How large the kernel half's tables are.
+struct Capacity {
+  std::uint32_t blocks = 0;
+  std::uint32_t stacks = 0;
+  std::uint32_t chunks = 0;
+
+  /// Divides a budget: three quarters for live blocks (about 104 bytes each), the rest for stacks.
+  static Capacity of_budget(std::uint64_t max_memory_bytes);
+};
+
+struct ObjectConfig {
+  Capacity capacity;
+  bool follow = false;
+  unsigned max_frames = TR_MAX_FRAMES;
+  std::uint64_t min_size_bytes = 0;
+  std::uint64_t max_size_bytes = ~std::uint64_t{0};
+  Backend backend = Backend::kMulti;
+};
+
+/// The programs a probe can run; the names are those in bpf/tracer.bpf.c.
+enum class Program { kHeapEntry, kHeapReturn, kLibraryEntry };
+
+/// The kernel half of the tracer, loaded: programs, maps and the memory shared with them.
+///
+/// Loading attaches nothing but what attach_process_events() says. Owned by the session and used by its thread. Destroying it
+/// removes programs and maps; links to probes must be gone by then (member order of the owner).
+class BpfObject {
+ public:
+  /// Fails with kPermission without the capabilities, kUnsupported when the kernel lacks something needed.
+  static Result<std::unique_ptr<BpfObject>> load(const ObjectConfig& config);
+  ~BpfObject();
+  BpfObject(const BpfObject&) = delete;
+  BpfObject& operator=(const BpfObject&) = delete;
+
+  /// Starts to follow fork, exec and exit of traced processes.
+  Result<void> attach_process_events();
+
+  tr_globals& globals();
+  std::span<const tr_space> spaces() const;
+  std::span<const tr_stack> stacks() const;
+  std::span<const tr_stack_chunk> chunks() const;
+  std::span<tr_young> young();
+
+  /// Number of ids that have been given out, at most the capacity; ids below it may still be incomplete (space 0).
+  std::uint32_t stack_count() const;
+
+  /// Makes a process traced in a new address space and returns that space's number.
+  Result<std::uint32_t> add_process(pid_t pid, std::uint32_t hold);
+  /// Changes when a process is held; it must be stopped or not have run yet, since the kernel half writes the entry at exec.
+  Result<void> set_hold(pid_t pid, std::uint32_t hold);
+  void remove_process(pid_t pid);
+
+  /// Removes the live blocks of address spaces that have ended. Takes time in proportion to the table, so the caller
+  /// does it when much of the table is theirs. Returns how many blocks it removed.
+  std::uint64_t remove_blocks_of_ended_spaces();
+
+  /// Becomes readable when events wait.
+  int event_fd() const;
+  /// Hands every waiting event to `handle`.
+  void drain_events(const std::function<void(const tr_event&)>& handle);
+
+  bpf_program* program(Program program) const;
+  int program_fd(Program program) const;
+
+ private:
+  class Impl;
+  explicit BpfObject(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tracer::kernel

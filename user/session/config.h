@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/features.h"
+
+namespace tracer::session {
+
+enum class Format { kAuto, kTable, kNdjson };
+enum class Color { kAuto, kAlways, kNever };
+
+struct OutputSpec {
+  std::string path;  ///< "-": standard output
+  Format format = Format::kAuto;
+};
+
+/// What one run is to do. Either `pids` or `command` is set.
+struct Config {
+  std::vector<std::string> argv;
+  std::vector<pid_t> pids;
+  std::vector<std::string> command;
+  bool follow = false;
+  std::uint64_t interval_ns = 5'000'000'000;
+  bool interval_given = false;
+  std::optional<std::uint64_t> duration_ns;
+  std::optional<std::uint64_t> count;
+  std::uint64_t older_ns = 500'000'000;
+  std::uint64_t min_size_bytes = 0;
+  std::uint64_t max_size_bytes = 0;  ///< 0: no limit
+  unsigned top = 10;
+  unsigned max_stack = 127;
+  std::uint64_t max_memory_bytes = 256ULL << 20;
+  std::string include;
+  std::string exclude;
+  std::vector<OutputSpec> outputs{{"-", Format::kAuto}};
+  std::optional<kernel::Backend> backend;
+  bool inlines = true;
+  bool demangle = true;
+  Color color = Color::kAuto;
+};
+
+}  // namespace tracer::session

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <set>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "session/session_impl.h"
+#include "session/session_write.h"
+#include "tracing/snapshot_builder.h"
+
+namespace tracer::session {
+namespace {
+
+// The dynamic linker announces its start and the finished list; by then the program's allocator is mapped and armed.
+constexpr int kStartupAnnouncements = 2;
+// Names looked up for a library that goes away: as many as a reader may come to see.
+constexpr std::size_t kMostNamesKept = 4096;
+// How often the table of live blocks may be cleared of those of ended processes; it takes time in proportion to the table.
+constexpr std::uint64_t kSweepPeriodNs = 10'000'000'000;
+
+}  // namespace
+
+void Session::drain_events() {
+  object_->drain_events([this](const tr_event& event) { handle_event(event); });
+  resolver_->poll();
+}
+
+void Session::handle_event(const tr_event& event) {
+  switch (event.type) {
+    case TR_EVENT_FORK:
+      return process_forked(event);
+    case TR_EVENT_EXEC:
+      return process_executed(event);
+    case TR_EVENT_EXIT:
+      return process_exited(event);
+    case TR_EVENT_LIBRARIES:
+      return libraries_changed(event);
+    default:
+      return;  // TR_EVENT_STACK: drain_events() looks for stacks anyway
+  }
+}
+
+void Session::process_forked(const tr_event& event) {
+  // A child of vfork lives in its parent's address space, which is known already.
+  if (tracker_->find_space(event.space) != nullptr) return;
+  const auto child = static_cast<pid_t>(event.tgid);
+  const tracing::TracedProcess* parent = tracker_->find_live(static_cast<pid_t>(event.value));
+  tracing::TracedProcess& process =
+      parent == nullptr ? tracker_->add(child, event.space) : tracker_->add_fork(child, event.space, *parent);
+  report::ProcessEvent details;
+  details.parent_pid = static_cast<pid_t>(event.value);
+  emit(report::ProcessEvent::Kind::kFork, process, &details);
+}
+
+void Session::process_executed(const tr_event& event) {
+  const auto pid = static_cast<pid_t>(event.tgid);
+  tracing::TracedProcess* old = tracker_->find_live(pid);
+  tracing::TracedProcess& process = tracker_->add(pid, event.space);
+  // What the old image had loaded may be needed for stacks that are not resolved yet.
+  resolver_->poll();
+  if (Result<void> read = tracker_->refresh(process); !read && read.error().kind() != ErrorKind::kGone)
+    log::verbose("pid {}: {}", pid, read.error().message());
+  if (old != nullptr) tracker_->end(*old);
+  emit(report::ProcessEvent::Kind::kExec, process);
+  if (event.value == 0) return;
+  loader_announcements_[pid] = 0;
+  if (Result<void> held = object_->set_hold(pid, TR_HOLD_EXEC | TR_HOLD_LOADER); !held) log::verbose("{}", held.error().message());
+  ::kill(pid, SIGCONT);
+}
+
+void Session::process_exited(const tr_event& event) {
+  tracing::TracedProcess* process = tracker_->find_space(event.space);
+  if (process == nullptr || process->ended || process->pid != static_cast<pid_t>(event.tgid)) return;
+  resolver_->poll();
+  report::ProcessEvent details;
+  const int status = static_cast<int>(event.value);
+  if (WIFEXITED(status)) details.exit_code = WEXITSTATUS(status);
+  if (WIFSIGNALED(status)) details.exit_signal = WTERMSIG(status);
+  emit(report::ProcessEvent::Kind::kExit, *process, &details);
+  // The files of the last process stay open for the names in the final report.
+  const bool is_last = std::ranges::none_of(tracker_->processes(), [&](const auto& entry) {
+    return entry.second.get() != process && !entry.second->ended;
+  });
+  if (!is_last) tracker_->end(*process);
+  else process->ended = true;
+}
+
+void Session::libraries_changed(const tr_event& event) {
+  const auto pid = static_cast<pid_t>(event.tgid);
+  tracing::TracedProcess* process = tracker_->find_space(event.space);
+  if (process != nullptr) {
+    if (Result<void> read = tracker_->refresh(*process); !read && read.error().kind() != ErrorKind::kGone)
+      log::verbose("pid {}: {}", pid, read.error().message());
+  }
+  if (event.value == 0) return;
+  if (++loader_announcements_[pid] >= kStartupAnnouncements) {
+    if (Result<void> held = object_->set_hold(pid, TR_HOLD_EXEC); !held) log::verbose("{}", held.error().message());
+  }
+  ::kill(pid, SIGCONT);
+}
+
+void Session::library_changed(const tracing::LibraryChange& change) {
+  library::Library& library = *change.library;
+  if (change.loaded && library.live_mappings == 1) {
+    symbols::ModuleFile file;
+    file.path = library.path();
+    if (library.image()) file.build_id = library.image()->build_id();
+    file.file.reset(::fcntl(library.file().get(), F_DUPFD_CLOEXEC, 3));
+    file.root = "/proc/" + std::to_string(change.pid) + "/root";
+    symbolizer_.add_module(library.module_id(), std::move(file));
+  }
+  report::LibraryEvent event;
+  event.kind = change.loaded ? report::LibraryEvent::Kind::kLoad : report::LibraryEvent::Kind::kUnload;
+  event.t_ns = since_start_ns();
+  event.unix_us = unix_us();
+  event.pid = change.pid;
+  event.path = library.path();
+  if (library.image()) event.build_id = library.image()->build_id();
+  event.start = change.mapping.start;
+  event.end = change.mapping.end;
+  event.file_offset = change.mapping.file_offset;
+  if (change.loaded) event.probes = armer_->functions(library);
+  write([&](report::Writer& writer) { return writer.library(event); });
+}
+
+/// Looks up the names that stacks need from a library while its file is still open.
+void Session::library_retires(library::Library& library) {
+  resolver_->poll();
+  std::set<std::pair<std::uint64_t, bool>> seen;
+  for (heap::StackId id = 1; id < object_->stack_count() && seen.size() < kMostNamesKept; ++id) {
+    const heap::Stack* stack = resolver_->find(id);
+    if (stack == nullptr || stack->id != id) continue;
+    for (const heap::Frame& frame : stack->frames) {
+      if (frame.module == library.module_id() && seen.emplace(frame.module_address, frame.exact).second)
+        symbolizer_.symbolize(frame);
+    }
+  }
+  symbolizer_.release_module(library.module_id());
+}
+
+void Session::handle_signal(int signal) {
+  if (signal == SIGCHLD) return reap_command();
+  if (signal == SIGUSR1) return take_snapshot();
+  ++stop_signals_;
+  // A command gets its chance to end first: the terminal sends it SIGINT anyway, the others are passed on.
+  const bool may_end_itself = command_ && stop_signals_ == 1;
+  if (!may_end_itself) return stop("signal");
+  if (signal != SIGINT) ::kill(command_->pid(), signal);
+}
+
+void Session::tick() {
+  const std::uint64_t now = monotonic_ns();
+  __atomic_store_n(&object_->globals().tick, (now - start_ns_) / 1'000'000U, __ATOMIC_RELAXED);
+  if (now - last_generation_ns_ >= generation_ns_) {
+    tracing::advance_generation(*object_);
+    last_generation_ns_ = now;
+  }
+  if (config_.follow && now - last_sweep_ns_ >= kSweepPeriodNs) {
+    last_sweep_ns_ = now;
+    if (const std::uint64_t removed = object_->remove_blocks_of_ended_spaces(); removed > 0)
+      log::debug("removed {} blocks of ended processes", removed);
+  }
+  // A stack whose owner was not known at its event.
+  resolver_->poll();
+}
+
+void Session::target_exited(pid_t pid) {
+  const auto found = targets_.find(pid);
+  if (found == targets_.end()) return;
+  loop_->remove(found->second.get());
+  targets_.erase(found);
+  drain_events();
+  if (targets_.empty()) stop("target_exit");
+}
+
+void Session::reap_command() {
+  int status = 0;
+  if (!command_ || outcome_.command_status || !command_->try_wait(&status)) return;
+  outcome_.command_status = status;
+  drain_events();
+  stop("target_exit");
+}
+
+}  // namespace tracer::session

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session/session.h"
+
+#include <csignal>
+#include <ctime>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "session/session_impl.h"
+#include "session/session_write.h"
+#include "tracing/snapshot_builder.h"
+
+namespace tracer::session {
+namespace {
+
+/// Whether another Ctrl-C came while the last report was made.
+bool is_interrupted_again() {
+  sigset_t interrupt;
+  sigemptyset(&interrupt);
+  sigaddset(&interrupt, SIGINT);
+  const timespec now{};
+  return ::sigtimedwait(&interrupt, nullptr, &now) == SIGINT;
+}
+
+}  // namespace
+
+Result<Outcome> Session::run() {
+  start_ns_ = monotonic_ns();
+  for (auto step : {&Session::open_outputs, &Session::load_kernel_half, &Session::start_loop}) {
+    if (Result<void> done = (this->*step)(); !done) return std::move(done).error();
+  }
+  report::RunInfo run;
+  run.argv = config_.argv;
+  run.mode = config_.command.empty() ? "pid" : "command";
+  run.pids = config_.pids;
+  run.unix_us = unix_us();
+  run.interval_ns = config_.interval_ns;
+  run.older_ns = config_.older_ns;
+  run.min_size_bytes = config_.min_size_bytes;
+  run.max_size_bytes = config_.max_size_bytes;
+  run.top = config_.top;
+  run.max_stack = config_.max_stack;
+  run.backend = kernel::backend_name(backend_);
+  write([&](report::Writer& writer) { return writer.begin(run); });
+
+  for (auto step : {&Session::attach_targets, &Session::begin_recording}) {
+    if (Result<void> done = (this->*step)(); !done) {
+      detach();
+      return std::move(done).error();
+    }
+  }
+  while (stop_reason_.empty()) {
+    if (Result<void> waited = loop_->run_once(); !waited) {
+      detach();
+      return std::move(waited).error();
+    }
+  }
+  if (Result<void> done = finish(); !done) return std::move(done).error();
+  return outcome_;
+}
+
+void Session::stop(const char* reason) {
+  if (stop_reason_.empty()) stop_reason_ = reason;
+}
+
+/// Ends recording and detaches every probe; from here on the totals do not change.
+void Session::detach() {
+  __atomic_store_n(&object_->globals().recording, 0, __ATOMIC_RELEASE);
+  armer_->disarm_all(cache_->libraries());
+}
+
+Result<void> Session::finish() {
+  drain_events();
+  const std::uint64_t end_ns = since_start_ns();
+  const std::uint64_t detaching = monotonic_ns();
+  detach();
+  log::verbose("detached in {} us", (monotonic_ns() - detaching) / 1000);
+  drain_events();
+  if (failure_) return std::move(*failure_);
+  if (is_interrupted_again()) {
+    outcome_.aborted = true;
+    return {};
+  }
+  const heap::Snapshot snapshot = build_snapshot(end_ns);
+  const report::Summary summary{stop_reason_, end_ns};
+  write([&](report::Writer& writer) { return writer.finish(snapshot, summary); });
+  if (failure_) return std::move(*failure_);
+  return outputs_->commit();
+}
+
+heap::Snapshot Session::build_snapshot(std::uint64_t t_ns) {
+  return tracing::build_snapshot(*object_, *tracker_, *resolver_, {++snapshots_, t_ns, config_.older_ns != 0});
+}
+
+void Session::take_snapshot() {
+  drain_events();
+  const heap::Snapshot snapshot = build_snapshot(since_start_ns());
+  write([&](report::Writer& writer) { return writer.snapshot(snapshot); });
+  if (config_.count && snapshots_ >= *config_.count) stop("count");
+}
+
+void Session::emit(report::ProcessEvent::Kind kind, const tracing::TracedProcess& process,
+                   const report::ProcessEvent* details) {
+  report::ProcessEvent event = details == nullptr ? report::ProcessEvent() : *details;
+  event.kind = kind;
+  event.t_ns = since_start_ns();
+  event.unix_us = unix_us();
+  event.pid = process.pid;
+  if (event.parent_pid == 0) event.parent_pid = process.info.parent_pid;
+  event.comm = process.info.comm;
+  event.exe = process.info.exe;
+  event.cmdline = process.info.cmdline;
+  write([&](report::Writer& writer) { return writer.process(event); });
+}
+
+std::uint64_t Session::since_start_ns() const { return monotonic_ns() - start_ns_; }
+
+Result<Outcome> run(const Config& config) { return Session(config).run(); }
+
+}  // namespace tracer::session

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "kernel/bpf_object.h"
+#include "library/library_cache.h"
+#include "session/command.h"
+#include "session/config.h"
+#include "session/event_loop.h"
+#include "session/outputs.h"
+#include "session/session.h"
+#include "symbols/symbolizer.h"
+#include "tracing/probe_armer.h"
+#include "tracing/process_tracker.h"
+#include "tracing/stack_resolver.h"
+
+namespace tracer::session {
+
+/// One run, from set-up to the last report. The only owner of everything; member order is lifetime, so that probes are gone before
+/// the programs they run, and those before the outputs.
+class Session {
+ public:
+  explicit Session(const Config& config) : config_(config), symbolizer_({config.inlines, config.demangle}) {}
+
+  Result<Outcome> run();
+
+ private:
+  // Set-up, in this order (setup.cpp).
+  Result<void> open_outputs();
+  Result<void> load_kernel_half();
+  Result<void> start_loop();
+  Result<void> attach_targets();
+  Result<void> attach_pid(pid_t pid);
+  Result<void> start_command();
+  Result<void> begin_recording();
+  void announce();
+
+  // What happens while it runs (events.cpp).
+  void drain_events();
+  void handle_event(const tr_event& event);
+  void process_forked(const tr_event& event);
+  void process_executed(const tr_event& event);
+  void process_exited(const tr_event& event);
+  void libraries_changed(const tr_event& event);
+  void library_changed(const tracing::LibraryChange& change);
+  void library_retires(library::Library& library);
+  void handle_signal(int signal);
+  void tick();
+  void target_exited(pid_t pid);
+  void reap_command();
+
+  // Reports (session.cpp).
+  void take_snapshot();
+  heap::Snapshot build_snapshot(std::uint64_t t_ns);
+  Result<void> finish();
+  void detach();
+  void emit(report::ProcessEvent::Kind kind, const tracing::TracedProcess& process, const report::ProcessEvent* details = nullptr);
+  template <typename Write>
+  void write(Write&& write);
+  std::uint64_t since_start_ns() const;
+  void stop(const char* reason);
+
+  const Config config_;
+  symbols::Symbolizer symbolizer_;
+  std::optional<Outputs> outputs_;
+  std::optional<EventLoop> loop_;
+  kernel::Backend backend_ = kernel::Backend::kMulti;
+  std::unique_ptr<kernel::BpfObject> object_;
+  std::optional<library::LibraryCache> cache_;
+  std::optional<tracing::ProbeArmer> armer_;
+  std::optional<tracing::ProcessTracker> tracker_;
+  std::optional<tracing::StackResolver> resolver_;
+  std::optional<Command> command_;
+  std::map<pid_t, UniqueFd> targets_;  ///< pidfds of the processes that we were asked for
+  std::map<pid_t, int> loader_announcements_;
+
+  std::uint64_t start_ns_ = 0;
+  std::uint64_t generation_ns_ = 0;
+  std::uint64_t last_generation_ns_ = 0;
+  std::uint64_t last_sweep_ns_ = 0;
+  std::uint64_t snapshots_ = 0;
+  int stop_signals_ = 0;
+  std::string stop_reason_;
+  Outcome outcome_;
+  std::optional<Error> failure_;
+};
+
+}  // namespace tracer::session

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <regex>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "elf/elf_image.h"
+#include "session/session_impl.h"
+#include "tracing/catalogue.h"
+
+namespace tracer::session {
+namespace {
+
+// The clock of the ages of blocks; see tr_globals.tick.
+constexpr std::uint64_t kLongestTick = 100'000'000;
+constexpr std::uint64_t kShortestTick = 5'000'000;
+
+std::optional<std::regex> to_regex(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  return std::regex(text, std::regex::ECMAScript | std::regex::optimize);
+}
+
+Error not_a_process(pid_t pid) {
+  return Error(ErrorKind::kNotFound, fmt::format("there is no process with pid {}", pid),
+               "'pgrep -a NAME' lists processes by name");
+}
+
+Error exited_while_attaching(pid_t pid) {
+  return Error(ErrorKind::kGone, fmt::format("process {} exited while the tracer attached", pid),
+               "to trace a short-lived program from its start, use 'tracer -- COMMAND'");
+}
+
+}  // namespace
+
+Result<void> check_target(pid_t pid) {
+  Result<proc::ProcessInfo> info = proc::read_process(pid);
+  if (!info) return info.error().kind() == ErrorKind::kPermission ? std::move(info).error() : not_a_process(pid);
+  if (info->thread_group_id != 0 && info->thread_group_id != pid)
+    return Error(ErrorKind::kUsage, fmt::format("{} is a thread of process {}", pid, info->thread_group_id),
+                 fmt::format("use --pid {}", info->thread_group_id));
+  if (info->kernel_thread)
+    return Error(ErrorKind::kUnsupported, fmt::format("process {} ({}) is a kernel thread", pid, info->comm),
+                 "kernel threads have no heap; choose a user process");
+  if (info->zombie)
+    return Error(ErrorKind::kGone, fmt::format("process {} ({}) has exited already", pid, info->comm),
+                 "its parent has not collected it yet; there is nothing left to trace");
+  const UniqueFd exe(::open(fmt::format("/proc/{}/exe", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!exe.valid())
+    return Error::from_errno(errno, fmt::format("cannot look into process {}", pid),
+                             "run as root, or with CAP_SYS_PTRACE for processes of other users");
+  Result<elf::ElfImage> image = elf::ElfImage::read(exe.get(), {});
+  if (image && !image->is_64_bit())
+    return Error(ErrorKind::kUnsupported, fmt::format("process {} ({}) is a 32-bit program", pid, info->comm),
+                 "only 64-bit x86 programs can be traced");
+  return {};
+}
+
+Result<void> Session::open_outputs() {
+  report::Context context;
+  context.stack = [this](heap::StackId id) { return resolver_ ? resolver_->find(id) : nullptr; };
+  context.symbolizer = &symbolizer_;
+  context.top = config_.top;
+  context.include = to_regex(config_.include);
+  context.exclude = to_regex(config_.exclude);
+  Result<Outputs> outputs = Outputs::open(config_, context);
+  if (!outputs) return std::move(outputs).error();
+  outputs_ = std::move(*outputs);
+  if (outputs_->is_format_implied())
+    log::info("standard output is no terminal: writing NDJSON (use '-f table' for the table)");
+  return {};
+}
+
+Result<void> Session::load_kernel_half() {
+  if (Result<void> able = kernel::require_machine(); !able) return able;
+  const bool has_multi = kernel::has_uprobe_multi();
+  backend_ = config_.backend.value_or(has_multi ? kernel::Backend::kMulti : kernel::Backend::kPerf);
+  if (backend_ == kernel::Backend::kMulti && !has_multi)
+    return Error(ErrorKind::kUnsupported, "this kernel has no uprobe_multi links", "use --probe-backend auto or perf");
+
+  kernel::ObjectConfig config;
+  config.capacity = kernel::Capacity::of_budget(config_.max_memory_bytes);
+  config.follow = config_.follow;
+  config.max_frames = config_.max_stack;
+  config.min_size_bytes = config_.min_size_bytes;
+  if (config_.max_size_bytes != 0) config.max_size_bytes = config_.max_size_bytes;
+  config.backend = backend_;
+  Result<std::unique_ptr<kernel::BpfObject>> object = kernel::BpfObject::load(config);
+  if (!object) return std::move(object).error();
+  object_ = std::move(*object);
+  log::verbose("tables of {}: {} live blocks, {} stacks; probes by {}", format_bytes(config_.max_memory_bytes),
+               format_count(config.capacity.blocks), format_count(config.capacity.stacks), kernel::backend_name(backend_));
+
+  cache_.emplace(tracing::catalogue_names());
+  using Scope = tracing::ProbeArmer::Scope;
+  armer_.emplace(kernel::make_probe_attacher(backend_, *object_), config_.follow ? Scope::kAllProcesses : Scope::kOneProcess);
+  log::verbose("probes are armed {}", config_.follow ? "for all processes and filtered in the kernel, since children are followed"
+                                                     : "for the traced processes only");
+  tracker_.emplace(*object_, *cache_, *armer_);
+  tracker_->on_change = [this](const tracing::LibraryChange& change) { library_changed(change); };
+  tracker_->before_retire = [this](library::Library& library) { library_retires(library); };
+  resolver_.emplace(*object_, *tracker_);
+  return object_->attach_process_events();
+}
+
+Result<void> Session::start_loop() {
+  Result<EventLoop> loop = EventLoop::create();
+  if (!loop) return std::move(loop).error();
+  loop_ = std::move(*loop);
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1}) sigaddset(&signals, signal);
+  if (Result<void> added = loop_->add_signals(signals, [this](int signal) { handle_signal(signal); }); !added) return added;
+  return loop_->add(object_->event_fd(), [this] { drain_events(); });
+}
+
+Result<void> Session::attach_pid(pid_t pid) {
+  if (Result<void> fit = check_target(pid); !fit) return fit;
+  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!pidfd.valid()) return errno == ESRCH ? not_a_process(pid) : Error::from_errno(errno, "cannot watch the process");
+  Result<std::uint32_t> space = object_->add_process(pid, 0);
+  if (!space) return std::move(space).error();
+  tracing::TracedProcess& process = tracker_->add(pid, *space);
+  if (Result<void> read = tracker_->refresh(process); !read) {
+    if (read.error().kind() == ErrorKind::kGone || read.error().kind() == ErrorKind::kNotFound) return exited_while_attaching(pid);
+    return read;
+  }
+  if (!tracker_->has_allocator(process)) {
+    return Error(ErrorKind::kUnsupported,
+                 fmt::format("process {} ({}) maps no file that defines malloc or free", pid, process.info.comm),
+                 "a static program without symbols, or one with an allocator of its own, cannot be traced yet");
+  }
+  emit(report::ProcessEvent::Kind::kAttach, process);
+  const int fd = pidfd.get();
+  targets_[pid] = std::move(pidfd);
+  return loop_->add(fd, [this, pid] { target_exited(pid); });
+}
+
+Result<void> Session::start_command() {
+  Result<Command> command = Command::start(config_.command);
+  if (!command) return std::move(command).error();
+  command_ = std::move(*command);
+  Result<std::uint32_t> space = object_->add_process(command_->pid(), TR_HOLD_EXEC | TR_HOLD_LOADER);
+  if (!space) return std::move(space).error();
+  tracker_->add(command_->pid(), *space);
+  return {};
+}
+
+Result<void> Session::attach_targets() {
+  if (!config_.command.empty()) return start_command();
+  for (pid_t pid : config_.pids) {
+    if (Result<void> attached = attach_pid(pid); !attached) return attached;
+  }
+  return {};
+}
+
+Result<void> Session::begin_recording() {
+  const std::uint64_t tick_ns = std::clamp(config_.older_ns / TR_GENERATIONS_PER_OLDER, kShortestTick, kLongestTick);
+  generation_ns_ = std::max(config_.older_ns / TR_GENERATIONS_PER_OLDER, tick_ns);
+  last_generation_ns_ = monotonic_ns();
+  if (Result<void> added = loop_->add_timer(tick_ns, [this] { tick(); }); !added) return added;
+  const bool periodic = config_.command.empty() || config_.interval_given;
+  if (periodic) {
+    if (Result<void> added = loop_->add_timer(config_.interval_ns, [this] { take_snapshot(); }); !added) return added;
+  }
+  if (config_.duration_ns) {
+    Result<void> added = loop_->add_timer(std::max<std::uint64_t>(*config_.duration_ns, 1), [this] { stop("duration"); });
+    if (!added) return added;
+  }
+  // From this instant on every probe counts; before it none did.
+  __atomic_store_n(&object_->globals().recording, 1, __ATOMIC_RELEASE);
+  announce();
+  return command_ ? command_->release() : Result<void>();
+}
+
+void Session::announce() {
+  if (command_) {
+    log::info("tracing pid {} ({}) with {} probes", command_->pid(), config_.command.front(), kernel::backend_name(backend_));
+    return;
+  }
+  for (pid_t pid : config_.pids) {
+    const tracing::TracedProcess* process = tracker_->find_live(pid);
+    std::vector<std::string> files;
+    std::size_t functions = 0;
+    for (const auto& library : cache_->libraries()) {
+      const std::size_t armed = armer_->functions(*library).size();
+      if (!armer_->has_heap_functions(*library)) continue;
+      functions += armed;
+      files.push_back(library->path());
+    }
+    log::info("tracing pid {} ({}): {} functions in {}, {} probes; Ctrl-C ends with a report", pid,
+              process == nullptr ? "" : process->info.comm, functions, fmt::join(files, ", "), kernel::backend_name(backend_));
+  }
+}
+
+}  // namespace tracer::session

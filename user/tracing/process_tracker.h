@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kernel/bpf_object.h"
+#include "library/library_cache.h"
+#include "proc/process.h"
+#include "tracing/address_space.h"
+#include "tracing/probe_armer.h"
+
+namespace tracer::tracing {
+
+/// One traced address space: a process from attach, fork or exec to its exec or exit.
+struct TracedProcess {
+  std::uint32_t space = 0;
+  pid_t pid = 0;
+  proc::ProcessInfo info;
+  AddressSpace addresses;
+  bool ended = false;
+};
+
+/// A library that a process has begun or ceased to map.
+struct LibraryChange {
+  bool loaded = false;
+  pid_t pid = 0;
+  library::Library* library = nullptr;
+  proc::Mapping mapping;
+};
+
+/// Knows which files the traced processes map, and keeps exactly those armed.
+///
+/// What is mapped is read from the kernel's list each time something says that it may have changed; probes are armed through the
+/// mapping itself, and the list is read once more afterwards: what is not there any more is detached again.
+/// Used by the session thread.
+class ProcessTracker {
+ public:
+  ProcessTracker(kernel::BpfObject& object, library::LibraryCache& cache, ProbeArmer& armer)
+      : object_(object), cache_(cache), armer_(armer) {}
+
+  /// Told of each change, before probes of an unloaded library's file are let go.
+  std::function<void(const LibraryChange&)> on_change;
+  /// The last moment at which a library's file is open.
+  std::function<void(library::Library&)> before_retire;
+
+  /// Begins to track a process in an address space that the kernel half knows under `space`.
+  TracedProcess& add(pid_t pid, std::uint32_t space);
+
+  /// The same for a forked child, which begins with its parent's mappings: if it ends before they are read, they are known all the same.
+  TracedProcess& add_fork(pid_t pid, std::uint32_t space, const TracedProcess& parent);
+
+  /// Reads the mappings anew, arms what is new, lets go what is gone. Fails with kGone when the process has ended.
+  Result<void> refresh(TracedProcess& process);
+
+  /// The address space has ended by exit or exec.
+  void end(TracedProcess& process);
+
+  TracedProcess* find_space(std::uint32_t space);
+  TracedProcess* find_live(pid_t pid);
+  const std::map<std::uint32_t, std::unique_ptr<TracedProcess>>& processes() const { return processes_; }
+
+  /// Whether the process maps an allocator that we know.
+  bool has_allocator(const TracedProcess& process) const;
+
+  ProbeArmer& armer() { return armer_; }
+  const library::LibraryCache& cache() const { return cache_; }
+
+ private:
+  Result<bool> read_once(TracedProcess& process);
+  Result<void> add_mapping(TracedProcess& process, const proc::Mapping& mapping, std::uint32_t epoch);
+  void let_go(TracedProcess& process, const std::vector<ExecutableRange>& ranges);
+  bool is_mapped_by(pid_t pid, const library::Library& library) const;
+  std::uint32_t epoch_of(const TracedProcess& process) const;
+
+  kernel::BpfObject& object_;
+  library::LibraryCache& cache_;
+  ProbeArmer& armer_;
+  std::map<std::uint32_t, std::unique_ptr<TracedProcess>> processes_;
+};
+
+}  // namespace tracer::tracing

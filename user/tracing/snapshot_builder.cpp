@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tracing/snapshot_builder.h"
+
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "proc/process.h"
+
+namespace tracer::tracing {
+namespace {
+
+static_assert(static_cast<int>(heap::kLossCount) == TR_LOSS_COUNT);
+
+struct Building {
+  heap::ProcessSnapshot process;
+  std::unordered_map<heap::StackId, std::size_t> site_of;  ///< canonical id → index in process.sites
+  std::unordered_map<heap::StackId, std::int64_t> birth_ticks;
+};
+
+/// Word by word and frees first: a block freed while we read must not make more frees than allocations.
+heap::SiteTotals read_totals(const tr_stack& stack) {
+  heap::SiteTotals totals;
+  totals.free_objects = __atomic_load_n(&stack.free_objects, __ATOMIC_ACQUIRE);
+  totals.free_bytes = __atomic_load_n(&stack.free_bytes, __ATOMIC_ACQUIRE);
+  totals.alloc_objects = __atomic_load_n(&stack.alloc_objects, __ATOMIC_ACQUIRE);
+  totals.alloc_bytes = __atomic_load_n(&stack.alloc_bytes, __ATOMIC_ACQUIRE);
+  return totals;
+}
+
+void read_young(const tr_young& young, std::uint32_t generation, heap::SiteTotals& totals) {
+  for (std::uint32_t age = 0; age < TR_YOUNG_WINDOW && age <= generation; ++age) {
+    const std::uint32_t slot = (generation - age) % TR_YOUNG_SLOTS;
+    totals.young_objects += __atomic_load_n(&young.objects[slot], __ATOMIC_RELAXED);
+    totals.young_bytes += __atomic_load_n(&young.bytes[slot], __ATOMIC_RELAXED);
+  }
+}
+
+void add_site(Building& building, heap::StackId canonical, const heap::SiteTotals& totals, std::uint64_t birth_ticks) {
+  const auto [it, is_new] = building.site_of.try_emplace(canonical, building.process.sites.size());
+  if (is_new) {
+    building.process.sites.emplace_back();
+    building.process.sites.back().stack_id = canonical;
+  }
+  heap::SiteTotals& site = building.process.sites[it->second];
+  site.alloc_objects += totals.alloc_objects;
+  site.alloc_bytes += totals.alloc_bytes;
+  site.free_objects += totals.free_objects;
+  site.free_bytes += totals.free_bytes;
+  site.young_objects += totals.young_objects;
+  site.young_bytes += totals.young_bytes;
+  building.birth_ticks[canonical] += static_cast<std::int64_t>(birth_ticks);
+}
+
+void finish_process(Building& building, std::uint64_t tick) {
+  heap::ProcessSnapshot& process = building.process;
+  for (heap::SiteTotals& site : process.sites) {
+    process.alloc_objects_total += site.alloc_objects;
+    process.alloc_bytes_total += site.alloc_bytes;
+    process.free_objects_total += site.free_objects;
+    process.free_bytes_total += site.free_bytes;
+    if (site.live_objects() == 0) continue;
+    const std::int64_t mean_birth = building.birth_ticks[site.stack_id] / static_cast<std::int64_t>(site.live_objects());
+    const std::int64_t age_ms = static_cast<std::int64_t>(tick) - mean_birth;
+    site.mean_age_ns = age_ms > 0 ? static_cast<std::uint64_t>(age_ms) * 1'000'000U : 0;
+  }
+  process.live_objects = process.alloc_objects_total - process.free_objects_total;
+  process.live_bytes = process.alloc_bytes_total - process.free_bytes_total;
+}
+
+heap::ProcessSnapshot describe(const TracedProcess& process, const tr_space& space) {
+  heap::ProcessSnapshot out;
+  out.pid = process.pid;
+  out.comm = process.info.comm;
+  out.exited = process.ended;
+  out.free_unknown_total = space.free_unknown;
+  out.failed_objects_total = space.failed_objects;
+  out.peak_bytes = space.peak_bytes;
+  out.rss_bytes = process.ended ? 0 : proc::read_rss_bytes(process.pid);
+  return out;
+}
+
+/// An image that has run nothing of interest, such as that of a shell's child before its exec.
+bool is_idle(const heap::ProcessSnapshot& process) {
+  return process.exited && process.alloc_objects_total == 0 && process.free_unknown_total == 0 &&
+         process.failed_objects_total == 0;
+}
+
+}  // namespace
+
+heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& tracker, const StackResolver& resolver,
+                              const SnapshotMoment& moment) {
+  heap::Snapshot snapshot;
+  snapshot.seq = moment.seq;
+  snapshot.t_ns = moment.t_ns;
+  snapshot.unix_us = unix_us();
+  const tr_globals& globals = object.globals();
+  for (std::size_t i = 0; i < heap::kLossCount; ++i) snapshot.losses[i] = globals.losses[i];
+
+  std::unordered_map<std::uint32_t, Building> by_space;
+  for (const auto& [space, process] : tracker.processes())
+    by_space[space].process = describe(*process, object.spaces()[space]);
+
+  const std::uint32_t generation = globals.generation;
+  const std::uint32_t count = object.stack_count();
+  for (std::uint32_t id = 1; id < count; ++id) {
+    const tr_stack& stack = object.stacks()[id];
+    const auto found = by_space.find(stack.space);
+    if (found == by_space.end()) continue;
+    heap::SiteTotals totals = read_totals(stack);
+    if (totals.alloc_objects == 0) continue;
+    if (moment.counts_young) read_young(object.young()[id], generation, totals);
+    add_site(found->second, resolver.canonical(id), totals, __atomic_load_n(&stack.birth_ticks, __ATOMIC_RELAXED));
+  }
+  for (const auto& [space, process] : tracker.processes()) {
+    Building& building = by_space[space];
+    finish_process(building, globals.tick);
+    if (!is_idle(building.process) || tracker.processes().size() == 1) snapshot.processes.push_back(std::move(building.process));
+  }
+  return snapshot;
+}
+
+void advance_generation(kernel::BpfObject& object) {
+  tr_globals& globals = object.globals();
+  const std::uint32_t next = globals.generation + 1;
+  // The slot after the next one is in no block's window now and will be in use in a generation's time.
+  const std::uint32_t slot = (next + 1) % TR_YOUNG_SLOTS;
+  const std::uint32_t count = object.stack_count();
+  for (std::uint32_t id = 0; id < count; ++id) {
+    tr_young& young = object.young()[id];
+    __atomic_store_n(&young.objects[slot], 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&young.bytes[slot], 0, __ATOMIC_RELAXED);
+  }
+  __atomic_store_n(&globals.generation, next, __ATOMIC_RELEASE);
+}
+
+}  // namespace tracer::tracing

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <unordered_map>
+#include <vector>
+
+#include "heap/stack.h"
+#include "kernel/bpf_object.h"
+#include "tracing/process_tracker.h"
+
+namespace tracer::tracing {
+
+/// Turns the addresses of stored stacks into (module, address in the file) as soon as they appear, while what the addresses
+/// meant is still known.
+///
+/// The kernel half stores a stack anew when libraries were unmapped in between; stacks that mean the same are one here: the first of them.
+/// Stacks stay for the whole run. Used by the session thread.
+class StackResolver {
+ public:
+  StackResolver(kernel::BpfObject& object, ProcessTracker& tracker) : object_(object), tracker_(tracker) {}
+
+  /// Resolves everything that was stored since the last call. Costs time in proportion to that.
+  void poll();
+
+  /// The stack, or nullptr when the id is unknown or not resolved yet. Stays valid.
+  const heap::Stack* find(heap::StackId id) const;
+
+  /// The first stack with the same meaning; the id itself when it is that one, or is not resolved.
+  heap::StackId canonical(heap::StackId id) const;
+
+ private:
+  bool resolve(heap::StackId id);
+  void resolve_frames(const tr_stack& stored, TracedProcess& process, heap::Stack& out);
+  void remember(heap::Stack stack);
+
+  kernel::BpfObject& object_;
+  ProcessTracker& tracker_;
+  std::deque<heap::Stack> stacks_;
+  std::vector<const heap::Stack*> by_id_;                            ///< index: id
+  std::vector<heap::StackId> canonical_;                             ///< index: id
+  std::unordered_multimap<std::uint64_t, heap::StackId> by_meaning_; ///< hash of pid and frames → first id
+  std::vector<heap::StackId> incomplete_;                            ///< ids given out, not yet filled in by the kernel half
+  heap::StackId next_ = 1;
+};
+
+}  // namespace tracer::tracing
