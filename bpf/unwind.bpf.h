@@ -19,10 +19,42 @@
 #define TR_USER_LOW 4096UL
 #define TR_USER_HIGH (1UL << 56)
 
+#define TR_PAGE_SIZE 4096UL
+
 struct tr_frame_record {
   __u64 frame_pointer;
   __u64 return_address;
 };
+
+/* Copies what begins at `address` into the window, up to the end of its page: the next one may not be there. */
+TR_INLINE bool move_window(struct tr_thread* t, __u64 address) {
+  __u64 size = TR_PAGE_SIZE - (address & (TR_PAGE_SIZE - 1));
+  if (size > sizeof(t->window)) size = sizeof(t->window);
+  t->window_size = 0;
+  if (bpf_probe_read_user(t->window, size, (const void*)address)) return false;
+  t->window_start = address;
+  t->window_size = size;
+  return true;
+}
+
+/* Reads the record at `fp`, a multiple of 8. */
+TR_INLINE bool read_record(struct tr_thread* t, __u64 fp, struct tr_frame_record* record) {
+  __u64 offset = fp - t->window_start;
+  if (offset + sizeof(*record) > t->window_size || offset >= t->window_size) {
+    if (!move_window(t, fp)) return false;
+    /* The record crosses into the next page. */
+    if (t->window_size < sizeof(*record)) return bpf_probe_read_user(record, sizeof(*record), (const void*)fp) == 0;
+    offset = 0;
+  }
+  __u64 word = offset / sizeof(__u64);
+  /* Never true; the verifier does not know that the window's size is at most that of the array. Hidden from clang, so
+   * that the comparison is made on the very register that becomes the index. */
+  asm volatile("" : "+r"(word));
+  if (word > TR_WINDOW_WORDS - 2) return false;
+  record->frame_pointer = t->window[word];
+  record->return_address = t->window[word + 1];
+  return true;
+}
 
 TR_INLINE bool is_code_address(__u64 address) { return address >= TR_USER_LOW && address < TR_USER_HIGH; }
 
@@ -32,6 +64,7 @@ TR_INLINE void unwind(const struct pt_regs* ctx, struct tr_thread* t, __u32 max_
   __u64 fp = ctx->bp;
   __u32 n = 1;
 
+  t->window_size = 0;
   t->frames[0] = ctx->ip;
   t->stack_end = TR_END_FRAME;
   if (bpf_probe_read_user(&t->frames[1], sizeof(t->frames[1]), (const void*)ctx->sp) == 0 && is_code_address(t->frames[1])) {
@@ -47,7 +80,7 @@ TR_INLINE void unwind(const struct pt_regs* ctx, struct tr_thread* t, __u32 max_
         t->stack_end = TR_END_DEPTH;
         break;
       }
-      if (bpf_probe_read_user(&record, sizeof(record), (const void*)fp)) break;
+      if (!read_record(t, fp, &record)) break;
       if (record.return_address == 0) {
         t->stack_end = TR_END_ROOT;
         break;

@@ -1,2 +1,97 @@
 // SPDX-License-Identifier: Apache-2.0
-int main() { return 0; }
+#include <csignal>
+#include <cstdio>
+#include <string>
+
+#include "base/log.h"
+#include "cli/check.h"
+#include "cli/exit_code.h"
+#include "cli/options.h"
+#include "session/command.h"
+#include "session/session.h"
+
+namespace tracer::cli {
+namespace {
+
+session::Config to_config(const Options& options, int argc, const char* const* argv) {
+  session::Config config;
+  config.argv.assign(argv, argv + argc);
+  config.pids = options.pids;
+  config.command = options.command;
+  config.follow = options.follow;
+  config.interval_ns = options.interval_ns;
+  config.interval_given = options.interval_given;
+  config.duration_ns = options.duration_ns;
+  config.count = options.count;
+  config.older_ns = options.older_ns;
+  config.min_size_bytes = options.min_size_bytes;
+  config.max_size_bytes = options.max_size_bytes;
+  config.top = options.top;
+  config.max_stack = options.max_stack;
+  config.max_memory_bytes = options.max_memory_bytes;
+  config.include = options.include;
+  config.exclude = options.exclude;
+  config.outputs = options.outputs;
+  config.backend = options.backend;
+  config.inlines = options.inlines;
+  config.demangle = options.demangle;
+  config.color = options.color;
+  return config;
+}
+
+/// Ends as a program does whose reader has gone, so that the shell sees what it expects.
+[[noreturn]] void die_of_broken_pipe() {
+  std::signal(SIGPIPE, SIG_DFL);
+  std::raise(SIGPIPE);
+  std::_Exit(static_cast<int>(ExitCode::kBrokenPipe));
+}
+
+int exit_code_of(const Error& error, bool has_command) {
+  if (!has_command) return static_cast<int>(error.kind() == ErrorKind::kUsage ? ExitCode::kUsage : ExitCode::kFailure);
+  return static_cast<int>(ExitCode::kTracerFailed);
+}
+
+int trace(const Options& options, int argc, const char* const* argv) {
+  Result<session::Outcome> outcome = session::run(to_config(options, argc, argv));
+  if (!outcome) {
+    if (outcome.error().errno_value() == EPIPE) die_of_broken_pipe();
+    log::error(outcome.error());
+    return exit_code_of(outcome.error(), !options.command.empty());
+  }
+  if (outcome->aborted) return static_cast<int>(ExitCode::kAborted);
+  if (outcome->command_error) {
+    log::error(*outcome->command_error);
+    const bool missing = outcome->command_error->kind() == ErrorKind::kNotFound;
+    return static_cast<int>(missing ? ExitCode::kNotFound : ExitCode::kNotExecutable);
+  }
+  return outcome->command_status ? session::exit_status_of(*outcome->command_status) : static_cast<int>(ExitCode::kOk);
+}
+
+int run(int argc, const char* const* argv) {
+  // A closed pipe is an error of write(), so that everything is detached before we end.
+  std::signal(SIGPIPE, SIG_IGN);
+  Result<Options> options = parse_options(argc, argv);
+  if (!options) {
+    log::error(options.error());
+    return static_cast<int>(usage_exit_code(argc, argv));
+  }
+  log::set_level(static_cast<log::Level>(options->verbosity));
+  switch (options->mode) {
+    case Options::Mode::kHelp:
+      std::fputs(help_text().c_str(), stdout);
+      return static_cast<int>(ExitCode::kOk);
+    case Options::Mode::kVersion:
+      std::fputs(version_text().c_str(), stdout);
+      return static_cast<int>(ExitCode::kOk);
+    case Options::Mode::kCheck:
+      return static_cast<int>(run_check(options->pids));
+    case Options::Mode::kTrace:
+      return trace(*options, argc, argv);
+  }
+  return static_cast<int>(ExitCode::kFailure);
+}
+
+}  // namespace
+}  // namespace tracer::cli
+
+int main(int argc, char** argv) { return tracer::cli::run(argc, argv); }

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "session/session.h"
 
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <ctime>
+#include <thread>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -45,15 +50,19 @@ Result<Outcome> Session::run() {
 
   for (auto step : {&Session::attach_targets, &Session::begin_recording}) {
     if (Result<void> done = (this->*step)(); !done) {
-      detach();
+      detach().join();
       return std::move(done).error();
     }
   }
   while (stop_reason_.empty()) {
     if (Result<void> waited = loop_->run_once(); !waited) {
-      detach();
+      detach().join();
       return std::move(waited).error();
     }
+  }
+  if (outcome_.command_error) {
+    detach().join();
+    return outcome_;
   }
   if (Result<void> done = finish(); !done) return std::move(done).error();
   return outcome_;
@@ -63,18 +72,26 @@ void Session::stop(const char* reason) {
   if (stop_reason_.empty()) stop_reason_ = reason;
 }
 
-/// Ends recording and detaches every probe; from here on the totals do not change.
-void Session::detach() {
+/// Ends recording. From here on no call begins to count, and every program that was counting has finished.
+void Session::end_recording() {
   __atomic_store_n(&object_->globals().recording, 0, __ATOMIC_RELEASE);
-  armer_->disarm_all(cache_->libraries());
+  // Returns when every processor has been through a point at which no program runs (membarrier(2)).
+  ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+/// Detaching waits for the kernel, most of all with one perf event per probe: the last report is made meanwhile.
+std::jthread Session::detach() {
+  end_recording();
+  return std::jthread([links = armer_->disarm_all(cache_->libraries())]() mutable {
+    const std::uint64_t begin_ns = monotonic_ns();
+    kernel::detach_all(std::move(links));
+    log::verbose("detached in {} ms", (monotonic_ns() - begin_ns) / 1'000'000U);
+  });
 }
 
 Result<void> Session::finish() {
-  drain_events();
   const std::uint64_t end_ns = since_start_ns();
-  const std::uint64_t detaching = monotonic_ns();
-  detach();
-  log::verbose("detached in {} us", (monotonic_ns() - detaching) / 1000);
+  const std::jthread detaching = detach();
   drain_events();
   if (failure_) return std::move(*failure_);
   if (is_interrupted_again()) {

@@ -11,6 +11,7 @@ namespace tracer::session {
 /// How a run ended.
 struct Outcome {
   std::optional<int> command_status;  ///< wait status of the traced command
+  std::optional<Error> command_error;  ///< the command could not be executed
   bool aborted = false;               ///< a second Ctrl-C: nothing more was written
 };
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -59,7 +60,8 @@ class Session {
   void take_snapshot();
   heap::Snapshot build_snapshot(std::uint64_t t_ns);
   Result<void> finish();
-  void detach();
+  void end_recording();
+  std::jthread detach();
   void emit(report::ProcessEvent::Kind kind, const tracing::TracedProcess& process, const report::ProcessEvent* details = nullptr);
   template <typename Write>
   void write(Write&& write);

@@ -178,7 +178,12 @@ Result<void> Session::begin_recording() {
   // From this instant on every probe counts; before it none did.
   __atomic_store_n(&object_->globals().recording, 1, __ATOMIC_RELEASE);
   announce();
-  return command_ ? command_->release() : Result<void>();
+  if (!command_) return {};
+  if (Result<void> released = command_->release(); !released) {
+    outcome_.command_error = std::move(released).error();
+    stop("error");
+  }
+  return {};
 }
 
 void Session::announce() {

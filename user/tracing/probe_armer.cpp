@@ -80,14 +80,16 @@ void ProbeArmer::release(library::Library& library, pid_t pid) {
   armed_.erase(found);
 }
 
-void ProbeArmer::disarm_all(const std::vector<std::unique_ptr<library::Library>>& libraries) {
+std::vector<std::unique_ptr<kernel::ProbeLink>> ProbeArmer::disarm_all(
+    const std::vector<std::unique_ptr<library::Library>>& libraries) {
   Links all;
   for (auto& [module, armed] : armed_) {
+    std::size_t before = all.size();
     for (auto& [pid, links] : armed.links) std::ranges::move(links, std::back_inserter(all));
     armed.links.clear();
-    libraries[module]->advance(library::State::kDisarmed);
+    if (all.size() > before) libraries[module]->advance(library::State::kDisarmed);
   }
-  kernel::detach_all(std::move(all));
+  return all;
 }
 
 const std::vector<PlannedProbe>& ProbeArmer::plan(const library::Library& library) const {

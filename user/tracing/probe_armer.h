@@ -31,8 +31,8 @@ class ProbeArmer {
   /// The process does not map the library any more.
   void release(library::Library& library, pid_t pid);
 
-  /// Detaches everything that is attached, at the same time.
-  void disarm_all(const std::vector<std::unique_ptr<library::Library>>& libraries);
+  /// Lets go of everything that is attached: the links, for the caller to detach with kernel::detach_all(). The plans stay known.
+  std::vector<std::unique_ptr<kernel::ProbeLink>> disarm_all(const std::vector<std::unique_ptr<library::Library>>& libraries);
 
   /// Functions armed in a library, by all their names; empty when it has none.
   std::vector<std::string> functions(const library::Library& library) const;

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report_fixture.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+namespace tracer::report::testing {
+namespace {
+
+constexpr heap::ModuleId kServer = 1;
+constexpr heap::ModuleId kLibc = 2;
+constexpr heap::ModuleId kCxx = 3;
+constexpr heap::ModuleId kPlugin = 4;
+constexpr std::uint64_t kStartUs = 1'795'600'000'123'456;
+
+heap::Frame frame(heap::ModuleId module, std::uint64_t base, std::uint64_t address, bool exact = false) {
+  return {.ip = base + address, .module = module, .module_address = address, .exact = exact};
+}
+heap::Frame server(std::uint64_t address) { return frame(kServer, 0x555555554000, address); }
+heap::Frame libc(std::uint64_t address, bool exact = false) { return frame(kLibc, 0x7f1c2a000000, address, exact); }
+
+void name_frames() {
+  FakeNames& names = fake_names();
+  names = {};
+  const auto name = [&](heap::ModuleId module, std::uint64_t address, std::vector<symbols::SourceFrame> frames) {
+    for (symbols::SourceFrame& source : frames) source.named = true;
+    names.frames[{module, address}] = std::move(frames);
+  };
+  name(kLibc, 0x9b7a0, {{.function = "malloc"}});
+  name(kLibc, 0x9c2f0, {{.function = "calloc"}});
+  name(kLibc, 0x9be10, {{.function = "realloc"}});
+  name(kLibc, 0x2724a, {{.function = "__libc_start_call_main"}});
+  name(kCxx, 0xab25c, {{.function = "operator new(unsigned long)", .mangled = "_Znwm"}});
+  name(kServer, 0x1228,
+       {{.function = "inner(unsigned long)", .mangled = "_Z5innerm", .file = "/src/t.cpp", .line = 5, .inlined = true},
+        {.function = "leaky(unsigned long)", .mangled = "_Z5leakym", .file = "/src/t.cpp", .line = 6}});
+  name(kServer, 0x10d9, {{.function = "main", .file = "/src/main.cpp", .line = 8}});
+  name(kServer, 0x3410,
+       {{.function = "cache::Table<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, "
+                     "std::shared_ptr<cache::Entry> >::insert(std::shared_ptr<cache::Entry> const&)",
+         .mangled = "_ZN5cache5TableINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEESt10shared_ptrINS_5EntryEEE6"
+                    "insertERKS9_",
+         .file = "/src/server/include/cache/table.h",
+         .line = 214}});
+}
+
+heap::SiteTotals site(heap::StackId id, std::uint64_t allocs, std::uint64_t frees, std::uint64_t size,
+                      std::uint64_t young = 0, std::uint64_t mean_age_ms = 0) {
+  return {.stack_id = id,
+          .alloc_objects = allocs,
+          .alloc_bytes = allocs * size,
+          .free_objects = frees,
+          .free_bytes = frees * size,
+          .young_objects = young,
+          .young_bytes = young * size,
+          .mean_age_ns = mean_age_ms * 1'000'000};
+}
+
+void add_up(heap::ProcessSnapshot& process) {
+  for (const heap::SiteTotals& one : process.sites) {
+    process.alloc_objects_total += one.alloc_objects;
+    process.alloc_bytes_total += one.alloc_bytes;
+    process.free_objects_total += one.free_objects;
+    process.free_bytes_total += one.free_bytes;
+    process.live_objects += one.live_objects();
+    process.live_bytes += one.live_bytes();
+  }
+  process.peak_bytes = process.live_bytes + 1'048'576;
+}
+
+}  // namespace
+
+Scene::Scene() {
+  name_frames();
+  const std::map<heap::ModuleId, std::string> modules{{kServer, "/usr/bin/server"},
+                                                      {kLibc, "/usr/lib/x86_64-linux-gnu/libc.so.6"},
+                                                      {kCxx, "/usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.30"},
+                                                      {kPlugin, "/opt/plugins/libshape.so"}};
+  for (const auto& [id, path] : modules) {
+    symbols::ModuleFile file;
+    file.path = path;
+    symbolizer_.add_module(id, std::move(file));
+  }
+  add_stack({17,
+             4242,
+             {libc(0x9b7a0, true), frame(kCxx, 0x7f1c2b000000, 0xab25c), server(0x1228), server(0x10d9), libc(0x2724a)},
+             heap::StackEnd::kComplete});
+  add_stack({18,
+             4242,
+             {libc(0x9c2f0, true), server(0x3410), frame(kPlugin, 0x7f1c2c000000, 0x1a30)},
+             heap::StackEnd::kBadFrame});
+  add_stack({19, 4242, {libc(0x9be10, true), {.ip = 0x7f1c30001042}, server(0x10d9)}, heap::StackEnd::kTruncated});
+  add_stack({20, 4242, {libc(0x9b7a0, true), server(0x10d9), libc(0x2724a)}, heap::StackEnd::kComplete});
+  add_stack({21, 4242, {}, heap::StackEnd::kNotRecorded});
+  add_stack({22, 4250, {libc(0x9b7a0, true), server(0x10d9)}, heap::StackEnd::kComplete});
+}
+
+void Scene::add_stack(heap::Stack stack) {
+  const heap::StackId id = stack.id;
+  stacks_[id] = std::move(stack);
+}
+
+Context Scene::context(unsigned top) {
+  Context context;
+  context.stack = [this](heap::StackId id) -> const heap::Stack* {
+    const auto found = stacks_.find(id);
+    return found == stacks_.end() ? nullptr : &found->second;
+  };
+  context.symbolizer = &symbolizer_;
+  context.top = top;
+  return context;
+}
+
+RunInfo Scene::run() {
+  RunInfo run;
+  run.argv = {"tracer", "-p", "4242", "-f", "ndjson"};
+  run.mode = "pid";
+  run.pids = {4242};
+  run.unix_us = kStartUs;
+  run.interval_ns = 5'000'000'000;
+  run.older_ns = 500'000'000;
+  run.backend = "multi";
+  return run;
+}
+
+heap::Snapshot Scene::snapshot() {
+  heap::Snapshot snapshot;
+  snapshot.seq = 1;
+  snapshot.t_ns = 5'000'033'000;
+  snapshot.unix_us = kStartUs + 5'000'033;
+  heap::ProcessSnapshot& process = snapshot.processes.emplace_back();
+  process.pid = 4242;
+  process.comm = "server";
+  process.sites = {site(20, 9'000'000, 9'000'000, 144), site(17, 120, 40, 1000, 8, 2300),
+                   site(19, 3, 1, 65'536, 2, 120), site(18, 12'000, 0, 1504, 0, 3100), site(21, 5, 2, 16, 0, 900)};
+  add_up(process);
+  process.free_unknown_total = 12;
+  process.rss_bytes = 31'457'280;
+  return snapshot;
+}
+
+heap::Snapshot Scene::last_snapshot() {
+  heap::Snapshot last = snapshot();
+  last.seq = 2;
+  last.t_ns = 10'276'544'000;
+  last.unix_us = kStartUs + 10'276'544;
+  last.processes[0].exited = true;
+  last.processes[0].rss_bytes = 0;
+  last.processes[0].failed_objects_total = 1;
+  heap::ProcessSnapshot& child = last.processes.emplace_back();
+  child.pid = 4250;
+  child.comm = "worker";
+  child.exited = true;
+  child.sites = {site(22, 7, 6, 4096, 0, 5100)};
+  add_up(child);
+  last.losses[static_cast<std::size_t>(heap::Loss::kBlocksFull)] = 11;
+  last.losses[static_cast<std::size_t>(heap::Loss::kReadFault)] = 1;
+  return last;
+}
+
+Result<void> Scene::play(Writer& writer) {
+  const auto at = [](auto event, std::uint64_t t_ns) {
+    event.t_ns = t_ns;
+    event.unix_us = kStartUs + t_ns / 1000;
+    return event;
+  };
+  ProcessEvent attach = at(ProcessEvent(), 545'000);
+  attach.pid = 4242;
+  attach.parent_pid = 1;
+  attach.comm = "server";
+  attach.exe = "/usr/bin/server";
+  attach.cmdline = {"./server", "--threads", "4"};
+  ProcessEvent fork = at(attach, 2'000'000'000);
+  fork.kind = ProcessEvent::Kind::kFork;
+  fork.pid = 4250;
+  fork.parent_pid = 4242;
+  fork.comm = "worker";
+  ProcessEvent killed = at(fork, 9'000'000'000);
+  killed.kind = ProcessEvent::Kind::kExit;
+  killed.exit_signal = 9;
+  ProcessEvent exit = at(attach, 10'176'544'000);
+  exit.kind = ProcessEvent::Kind::kExit;
+  exit.exit_code = 0;
+  LibraryEvent load = at(LibraryEvent(), 6'766'000);
+  load.pid = 4242;
+  load.path = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+  load.build_id = "51657f818beb1ae70372216a99b7412b8a100a20";
+  load.start = 0x7f1c2a000000;
+  load.end = 0x7f1c2a1d3000;
+  load.file_offset = 155'648;
+  load.probes = {"malloc", "calloc", "realloc", "free"};
+  LibraryEvent unload = at(load, 10'186'544'000);
+  unload.kind = LibraryEvent::Kind::kUnload;
+  Diagnostic diagnostic = at(Diagnostic(), 6'476'544'000);
+  diagnostic.severity = "warning";
+  diagnostic.code = "stack_truncated";
+  diagnostic.message = "37 stacks end in a module built without frame pointers";
+  diagnostic.hint = "build it with -fno-omit-frame-pointer";
+  diagnostic.pid = 4242;
+
+  Result<void> done = writer.begin(run());
+  if (done) done = writer.process(attach);
+  if (done) done = writer.library(load);
+  if (done) done = writer.process(fork);
+  if (done) done = writer.snapshot(snapshot());
+  if (done) done = writer.diagnostic(diagnostic);
+  if (done) done = writer.process(killed);
+  if (done) done = writer.process(exit);
+  if (done) done = writer.library(unload);
+  if (done) done = writer.finish(last_snapshot(), {"target_exit", 10'276'544'000});
+  return done;
+}
+
+heap::ProcessSnapshot process_with(const std::vector<std::uint64_t>& live_bytes) {
+  heap::ProcessSnapshot process;
+  process.pid = 4242;
+  process.comm = "server";
+  heap::StackId id = 100;
+  for (const std::uint64_t bytes : live_bytes) process.sites.push_back(site(id++, 1, 0, bytes));
+  add_up(process);
+  return process;
+}
+
+void expect_golden(const std::string& name, const std::string& text) {
+  const std::string path = std::string(TRACER_SOURCE_DIR "/tests/golden/") + name;
+  if (const char* update = std::getenv("TRACER_UPDATE_GOLDEN"); update != nullptr && std::string_view(update) == "1") {
+    std::ofstream(path) << text;
+    return;
+  }
+  std::ifstream file(path);
+  ASSERT_TRUE(file.is_open()) << path << " is missing; TRACER_UPDATE_GOLDEN=1 writes it";
+  std::ostringstream expected;
+  expected << file.rdbuf();
+  EXPECT_EQ(text, expected.str()) << "a wanted change: run again with TRACER_UPDATE_GOLDEN=1 and review the diff";
+}
+
+TEST(SceneTest, HasAStackForEverySite) {
+  Scene scene;
+  const Context context = scene.context();
+  for (const heap::ProcessSnapshot& process : Scene::last_snapshot().processes) {
+    for (const heap::SiteTotals& one : process.sites) EXPECT_NE(context.stack(one.stack_id), nullptr) << one.stack_id;
+  }
+}
+
+}  // namespace tracer::report::testing

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tracer::report {
+
+/// One NDJSON line in the making; members appear in the order of the calls. Any bytes are taken as text: what is not
+/// valid UTF-8 becomes U+FFFD.
+class JsonRecord {
+ public:
+  /// Opens the object with "type".
+  explicit JsonRecord(std::string_view type);
+
+  JsonRecord& text(const char* name, std::string_view value);
+  JsonRecord& number(const char* name, std::uint64_t value);
+  JsonRecord& integer(const char* name, std::int64_t value);
+  JsonRecord& flag(const char* name, bool value);
+  JsonRecord& null(const char* name);
+  /// "0x7f…": addresses are strings, because JSON numbers above 2^53 lose digits in many readers.
+  JsonRecord& address(const char* name, std::uint64_t value);
+  JsonRecord& texts(const char* name, const std::vector<std::string>& values);
+  /// "ts", in seconds with six decimals, and "t_ns".
+  JsonRecord& times(std::uint64_t unix_us, std::uint64_t t_ns);
+
+  JsonRecord& begin_object(const char* name);
+  JsonRecord& begin_array(const char* name);
+  /// An object as the next element of an array.
+  JsonRecord& begin_element();
+  JsonRecord& element(std::int64_t value);
+  JsonRecord& end_object();
+  JsonRecord& end_array();
+
+  /// Closes the object; the line with its end of line. Stays valid as long as the record.
+  std::string_view finish();
+
+ private:
+  void write_text(std::string_view value);
+
+  rapidjson::StringBuffer buffer_;
+  rapidjson::Writer<rapidjson::StringBuffer, rapidjson::UTF8<>, rapidjson::UTF8<>, rapidjson::CrtAllocator,
+                    rapidjson::kWriteValidateEncodingFlag>
+      writer_;
+};
+
+}  // namespace tracer::report

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unordered_set>
+#include <utility>
+
+#include "report/host.h"
+#include "report/json_record.h"
+#include "report/report.h"
+#include "report/site_view.h"
+#include "report/totals.h"
+
+namespace tracer::report {
+namespace {
+
+const char* event_name(ProcessEvent::Kind kind) {
+  switch (kind) {
+    case ProcessEvent::Kind::kAttach:
+      return "attach";
+    case ProcessEvent::Kind::kFork:
+      return "fork";
+    case ProcessEvent::Kind::kExec:
+      return "exec";
+    case ProcessEvent::Kind::kExit:
+      break;
+  }
+  return "exit";
+}
+
+const char* end_name(heap::StackEnd end) {
+  switch (end) {
+    case heap::StackEnd::kComplete:
+      return "complete";
+    case heap::StackEnd::kTruncated:
+      return "truncated";
+    case heap::StackEnd::kBadFrame:
+      return "bad_frame";
+    case heap::StackEnd::kNotRecorded:
+      break;
+  }
+  return "not_recorded";
+}
+
+void number_or_null(JsonRecord& record, const char* name, const std::optional<int>& value) {
+  if (value) {
+    record.integer(name, *value);
+  } else {
+    record.null(name);
+  }
+}
+
+void text_if_known(JsonRecord& record, const char* name, const std::string& value) {
+  if (!value.empty()) record.text(name, value);
+}
+
+/// The counters that a snapshot has for one process and the summary for all.
+void totals(JsonRecord& record, const heap::ProcessSnapshot& from) {
+  record.number("live_bytes", from.live_bytes)
+      .number("live_objects", from.live_objects)
+      .number("alloc_bytes_total", from.alloc_bytes_total)
+      .number("alloc_objects_total", from.alloc_objects_total)
+      .number("free_bytes_total", from.free_bytes_total)
+      .number("free_objects_total", from.free_objects_total)
+      .number("free_unknown_total", from.free_unknown_total)
+      .number("failed_objects_total", from.failed_objects_total)
+      .number("peak_bytes", from.peak_bytes);
+}
+
+class NdjsonWriter : public Writer {
+ public:
+  NdjsonWriter(Output& output, Context context) : output_(output), context_(std::move(context)), view_(context_) {}
+
+  Result<void> begin(const RunInfo& run) override;
+  Result<void> process(const ProcessEvent& event) override;
+  Result<void> library(const LibraryEvent& event) override;
+  Result<void> diagnostic(const Diagnostic& diagnostic) override;
+  Result<void> snapshot(const heap::Snapshot& snapshot) override;
+  Result<void> finish(const heap::Snapshot& snapshot, const Summary& summary) override;
+
+ private:
+  Result<void> write(JsonRecord& record) { return output_.write(record.finish()); }
+  Result<void> write_losses(const heap::Snapshot& snapshot);
+  Result<void> write_process(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process, bool is_last);
+  Result<void> write_stack(heap::StackId id);
+  Result<void> write_leaks(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process);
+  Result<void> write_summary(const heap::Snapshot& snapshot, const Summary& summary);
+  void add_frame(JsonRecord& record, const heap::Frame& frame);
+
+  Output& output_;
+  const Context context_;
+  SiteView view_;
+  std::unordered_set<heap::StackId> written_stacks_;
+  heap::LossCounts written_losses_{};
+};
+
+Result<void> NdjsonWriter::begin(const RunInfo& run) {
+  const Host host = this_host();
+  JsonRecord record("header");
+  record.text("schema", "tracer/1").text("version", TRACER_VERSION).times(run.unix_us, 0);
+  record.begin_object("host").text("name", host.name).text("arch", host.arch).text("kernel", host.kernel);
+  record.text("boot_id", host.boot_id).number("cpus", host.cpus).end_object();
+  record.texts("argv", run.argv).text("mode", run.mode).begin_array("pids");
+  for (const pid_t pid : run.pids) record.element(pid);
+  record.end_array();
+  record.begin_object("config")
+      .number("interval_ns", run.interval_ns)
+      .number("sample_bytes", 0)
+      .number("min_size", run.min_size_bytes)
+      .number("max_size", run.max_size_bytes)
+      .number("older_ns", run.older_ns)
+      .number("top", run.top)
+      .number("max_stack", run.max_stack)
+      .text("unwind", "fp")
+      .text("backend", run.backend)
+      .end_object();
+  return write(record);
+}
+
+Result<void> NdjsonWriter::process(const ProcessEvent& event) {
+  JsonRecord record("process");
+  record.text("event", event_name(event.kind)).times(event.unix_us, event.t_ns).integer("pid", event.pid);
+  if (event.parent_pid > 0) record.integer("ppid", event.parent_pid);
+  text_if_known(record, "comm", event.comm);
+  text_if_known(record, "exe", event.exe);
+  if (!event.cmdline.empty()) record.texts("cmdline", event.cmdline);
+  if (event.exit_code || event.exit_signal) {
+    number_or_null(record, "exit_code", event.exit_code);
+    number_or_null(record, "signal", event.exit_signal);
+  }
+  return write(record);
+}
+
+Result<void> NdjsonWriter::library(const LibraryEvent& event) {
+  const bool is_load = event.kind == LibraryEvent::Kind::kLoad;
+  JsonRecord record("library");
+  record.text("event", is_load ? "load" : "unload").times(event.unix_us, event.t_ns).integer("pid", event.pid);
+  record.text("path", event.path);
+  text_if_known(record, "build_id", event.build_id);
+  record.address("start", event.start).address("end", event.end).number("file_offset", event.file_offset);
+  if (is_load) record.texts("probes", event.probes);
+  return write(record);
+}
+
+Result<void> NdjsonWriter::diagnostic(const Diagnostic& diagnostic) {
+  JsonRecord record("diagnostic");
+  record.times(diagnostic.unix_us, diagnostic.t_ns).text("severity", diagnostic.severity);
+  record.text("code", diagnostic.code).text("message", diagnostic.message);
+  text_if_known(record, "hint", diagnostic.hint);
+  if (diagnostic.pid > 0) record.integer("pid", diagnostic.pid);
+  return write(record);
+}
+
+Result<void> NdjsonWriter::snapshot(const heap::Snapshot& snapshot) {
+  if (Result<void> done = write_losses(snapshot); !done) return done;
+  for (const heap::ProcessSnapshot& process : snapshot.processes) {
+    if (Result<void> done = write_process(snapshot, process, false); !done) return done;
+  }
+  return {};
+}
+
+Result<void> NdjsonWriter::finish(const heap::Snapshot& snapshot, const Summary& summary) {
+  if (Result<void> done = write_losses(snapshot); !done) return done;
+  for (const heap::ProcessSnapshot& process : snapshot.processes) {
+    if (Result<void> done = write_process(snapshot, process, true); !done) return done;
+  }
+  for (const heap::ProcessSnapshot& process : snapshot.processes) {
+    if (Result<void> done = write_leaks(snapshot, process); !done) return done;
+  }
+  return write_summary(snapshot, summary);
+}
+
+Result<void> NdjsonWriter::write_losses(const heap::Snapshot& snapshot) {
+  for (std::size_t i = 0; i < heap::kLossCount; ++i) {
+    const std::uint64_t total = snapshot.losses[i];
+    if (total <= written_losses_[i]) continue;
+    const auto loss = static_cast<heap::Loss>(i);
+    JsonRecord record("lost");
+    record.times(snapshot.unix_us, snapshot.t_ns).text("reason", heap::loss_name(loss));
+    record.number("count", total - written_losses_[i]).number("total", total).text("hint", heap::loss_hint(loss));
+    if (Result<void> done = write(record); !done) return done;
+    written_losses_[i] = total;
+  }
+  return {};
+}
+
+Result<void> NdjsonWriter::write_process(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process,
+                                         bool is_last) {
+  Ranking ranking = view_.rank(process, Rank::kAll);
+  // A stack is described once. One that is about to be resolved waits for the next snapshot; the last has none.
+  if (!is_last) {
+    std::erase_if(ranking.shown, [&](const heap::SiteTotals* site) {
+      return site->stack_id != 0 && context_.stack(site->stack_id) == nullptr;
+    });
+  }
+  for (const heap::SiteTotals* site : ranking.shown) {
+    if (Result<void> done = write_stack(site->stack_id); !done) return done;
+  }
+  JsonRecord record("snapshot");
+  record.number("seq", snapshot.seq).times(snapshot.unix_us, snapshot.t_ns);
+  record.integer("pid", process.pid).text("comm", process.comm).flag("exited", process.exited);
+  totals(record, process);
+  record.number("rss_bytes", process.rss_bytes).number("stacks_total", process.sites.size());
+  record.number("lost_events_total", heap::total(snapshot.losses)).flag("complete", snapshot.complete());
+  record.begin_array("top");
+  for (const heap::SiteTotals* site : ranking.shown) {
+    record.begin_element()
+        .number("stack_id", site->stack_id)
+        .number("live_bytes", site->live_bytes())
+        .number("live_objects", site->live_objects())
+        .number("alloc_bytes_total", site->alloc_bytes)
+        .number("alloc_objects_total", site->alloc_objects)
+        .end_object();
+  }
+  record.end_array();
+  return write(record);
+}
+
+Result<void> NdjsonWriter::write_stack(heap::StackId id) {
+  if (!written_stacks_.insert(id).second) return {};
+  const heap::Stack* stack = context_.stack(id);
+  const heap::StackEnd end = stack == nullptr ? heap::StackEnd::kNotRecorded : stack->end;
+  JsonRecord record("stack");
+  record.number("stack_id", id).begin_array("frames");
+  if (stack != nullptr) {
+    for (const heap::Frame& frame : stack->frames) add_frame(record, frame);
+  }
+  record.end_array().flag("complete", end == heap::StackEnd::kComplete).text("end", end_name(end));
+  return write(record);
+}
+
+void NdjsonWriter::add_frame(JsonRecord& record, const heap::Frame& frame) {
+  for (const symbols::SourceFrame& source : context_.symbolizer->symbolize(frame)) {
+    record.begin_element().address("ip", frame.ip).text("func", source.function);
+    if (source.mangled != source.function) text_if_known(record, "mangled", source.mangled);
+    text_if_known(record, "file", source.file);
+    if (source.line != 0) record.number("line", source.line);
+    record.flag("inline", source.inlined);
+    if (frame.module != heap::kNoModule) {
+      record.text("module", context_.symbolizer->module_path(frame.module));
+      record.address("module_offset", frame.module_address);
+    }
+    if (frame.exact) record.flag("exact", true);
+    record.end_object();
+  }
+}
+
+Result<void> NdjsonWriter::write_leaks(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process) {
+  for (const heap::SiteTotals* site : view_.rank(process, Rank::kLeaked).shown) {
+    if (Result<void> done = write_stack(site->stack_id); !done) return done;
+    JsonRecord record("leak");
+    record.times(snapshot.unix_us, snapshot.t_ns).integer("pid", process.pid).number("stack_id", site->stack_id);
+    record.number("bytes", site->leak_bytes()).number("objects", site->leak_objects());
+    record.number("mean_age_ns", site->mean_age_ns).number("alloc_objects_total", site->alloc_objects);
+    record.number("free_objects_total", site->free_objects).flag("estimated", false);
+    if (Result<void> done = write(record); !done) return done;
+  }
+  return {};
+}
+
+Result<void> NdjsonWriter::write_summary(const heap::Snapshot& snapshot, const Summary& summary) {
+  const LeakTotals leaks = leak_totals(snapshot.processes);
+  JsonRecord record("summary");
+  record.times(snapshot.unix_us, snapshot.t_ns).text("reason", summary.reason);
+  record.number("duration_ns", summary.duration_ns).number("processes", snapshot.processes.size());
+  totals(record, sum_of(snapshot.processes));
+  record.number("leaks", leaks.sites).number("leaked_bytes", leaks.bytes);
+  record.number("lost_events_total", heap::total(snapshot.losses)).flag("complete", snapshot.complete());
+  return write(record);
+}
+
+}  // namespace
+
+std::unique_ptr<Writer> make_ndjson_writer(Output& output, Context context) {
+  return std::make_unique<NdjsonWriter>(output, std::move(context));
+}
+
+}  // namespace tracer::report

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/site_view.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace tracer::report {
+namespace {
+
+// std::regex recurses for every character: a name of a megabyte would overflow the stack.
+constexpr std::size_t kLongestMatched = 4096;
+
+bool found_in(const std::regex& pattern, std::string_view text) {
+  text = text.substr(0, kLongestMatched);
+  try {
+    return std::regex_search(text.begin(), text.end(), pattern);
+  } catch (const std::regex_error&) {
+    return false;  // too complex for this name
+  }
+}
+
+bool is_eligible(const heap::SiteTotals& site, Rank rank) {
+  if (rank == Rank::kLive) return site.live_objects() > 0;
+  if (rank == Rank::kLeaked) return site.leak_objects() > 0;
+  return true;
+}
+
+std::uint64_t bytes_of(const heap::SiteTotals& site, Rank rank) {
+  return rank == Rank::kLeaked ? site.leak_bytes() : site.live_bytes();
+}
+
+std::uint64_t objects_of(const heap::SiteTotals& site, Rank rank) {
+  return rank == Rank::kLeaked ? site.leak_objects() : site.live_objects();
+}
+
+}  // namespace
+
+Ranking SiteView::rank(const heap::ProcessSnapshot& process, Rank rank) {
+  Ranking ranking;
+  std::vector<const heap::SiteTotals*> sites;
+  for (const heap::SiteTotals& site : process.sites) {
+    if (!is_eligible(site, rank)) continue;
+    sites.push_back(&site);
+    ranking.eligible_bytes += bytes_of(site, rank);
+    ranking.eligible_objects += objects_of(site, rank);
+  }
+  ranking.eligible = sites.size();
+  // The id comes last so that equal stacks keep their order from one report to the next.
+  const auto key = [rank](const heap::SiteTotals* site) {
+    return std::tuple(~bytes_of(*site, rank), ~objects_of(*site, rank), ~site->alloc_bytes, site->stack_id);
+  };
+  std::ranges::sort(sites, {}, key);
+  for (const heap::SiteTotals* site : sites) {
+    if (context_.top != 0 && ranking.shown.size() == context_.top) break;
+    if (passes_filters(site->stack_id)) ranking.shown.push_back(site);
+  }
+  return ranking;
+}
+
+bool SiteView::passes_filters(heap::StackId id) {
+  if (!context_.include && !context_.exclude) return true;
+  if (const auto known = passed_.find(id); known != passed_.end()) return known->second;
+  const heap::Stack* stack = context_.stack(id);
+  if (stack == nullptr) return !context_.include;
+  const bool passes = (!context_.include || matches(*stack, *context_.include)) &&
+                      (!context_.exclude || !matches(*stack, *context_.exclude));
+  passed_.emplace(id, passes);
+  return passes;
+}
+
+bool SiteView::matches(const heap::Stack& stack, const std::regex& pattern) const {
+  return std::ranges::any_of(stack.frames, [&](const heap::Frame& frame) {
+    if (found_in(pattern, context_.symbolizer->module_path(frame.module))) return true;
+    return std::ranges::any_of(context_.symbolizer->symbolize(frame),
+                               [&](const symbols::SourceFrame& source) { return found_in(pattern, source.function); });
+  });
+}
+
+}  // namespace tracer::report
