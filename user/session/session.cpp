@@ -72,10 +72,11 @@ void Session::stop(const char* reason) {
   if (stop_reason_.empty()) stop_reason_ = reason;
 }
 
-/// Ends recording. From here on no call begins to count, and every program that was counting has finished.
+/// Ends recording: from here on no call begins to count, and the programs that were running have finished.
 void Session::end_recording() {
   __atomic_store_n(&object_->globals().recording, 0, __ATOMIC_RELEASE);
-  // Returns when every processor has been through a point at which no program runs (membarrier(2)).
+  // Waits until every processor has scheduled (membarrier(2)). On kernels with full preemption a program that was interrupted may
+  // still add the one event that it was about to count.
   ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
