@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <string>
@@ -13,32 +14,6 @@
 namespace tracer::cli {
 namespace {
 
-session::Config to_config(const Options& options, int argc, const char* const* argv) {
-  session::Config config;
-  config.argv.assign(argv, argv + argc);
-  config.pids = options.pids;
-  config.command = options.command;
-  config.follow = options.follow;
-  config.interval_ns = options.interval_ns;
-  config.interval_given = options.interval_given;
-  config.duration_ns = options.duration_ns;
-  config.count = options.count;
-  config.older_ns = options.older_ns;
-  config.min_size_bytes = options.min_size_bytes;
-  config.max_size_bytes = options.max_size_bytes;
-  config.top = options.top;
-  config.max_stack = options.max_stack;
-  config.max_memory_bytes = options.max_memory_bytes;
-  config.include = options.include;
-  config.exclude = options.exclude;
-  config.outputs = options.outputs;
-  config.backend = options.backend;
-  config.inlines = options.inlines;
-  config.demangle = options.demangle;
-  config.color = options.color;
-  return config;
-}
-
 /// Ends as a program does whose reader has gone, so that the shell sees what it expects.
 [[noreturn]] void die_of_broken_pipe() {
   std::signal(SIGPIPE, SIG_DFL);
@@ -51,12 +26,12 @@ int exit_code_of(const Error& error, bool has_command) {
   return static_cast<int>(ExitCode::kTracerFailed);
 }
 
-int trace(const Options& options, int argc, const char* const* argv) {
-  Result<session::Outcome> outcome = session::run(to_config(options, argc, argv));
+int trace(const session::Config& config) {
+  Result<session::Outcome> outcome = session::run(config);
   if (!outcome) {
     if (outcome.error().errno_value() == EPIPE) die_of_broken_pipe();
     log::error(outcome.error());
-    return exit_code_of(outcome.error(), !options.command.empty());
+    return exit_code_of(outcome.error(), !config.command.empty());
   }
   if (outcome->aborted) return static_cast<int>(ExitCode::kAborted);
   if (outcome->command_error) {
@@ -84,9 +59,9 @@ int run(int argc, const char* const* argv) {
       std::fputs(version_text().c_str(), stdout);
       return static_cast<int>(ExitCode::kOk);
     case Options::Mode::kCheck:
-      return static_cast<int>(run_check(options->pids));
+      return static_cast<int>(run_check(options->config.pids));
     case Options::Mode::kTrace:
-      return trace(*options, argc, argv);
+      return trace(options->config);
   }
   return static_cast<int>(ExitCode::kFailure);
 }

@@ -9,6 +9,8 @@
 
 #include "base/result.h"
 
+struct Elf;
+
 namespace tracer::elf {
 
 /// A function symbol: where it is in memory terms and in file terms.
@@ -54,6 +56,8 @@ class ElfImage {
   std::optional<std::uint64_t> offset_of_address(std::uint64_t address) const;
 
  private:
+  void read_functions(Elf* elf, const std::vector<std::string_view>& wanted);
+
   bool is_64_bit_ = false;
   Machine machine_ = Machine::kOther;
   std::string build_id_;

@@ -9,7 +9,8 @@
 
 namespace tracer::report {
 
-/// Standard output; the descriptor is not closed. A closed pipe is an error with errno EPIPE (SIGPIPE is ignored by main).
+/// Standard output; the descriptor is not closed. A closed pipe is an error with errno EPIPE (SIGPIPE is ignored by
+/// main).
 std::unique_ptr<Output> make_stdout_output();
 
 /// A file that appears under its name only when it is whole: written beside it under a temporary name and renamed

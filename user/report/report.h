@@ -21,7 +21,7 @@ namespace tracer::report {
 /// What the run was asked to do: the `header` record.
 struct RunInfo {
   std::vector<std::string> argv;
-  std::string mode;                 ///< "pid" or "command"
+  std::string mode;  ///< "pid" or "command"
   std::vector<pid_t> pids;
   std::uint64_t unix_us = 0;
   std::uint64_t interval_ns = 0;
@@ -30,7 +30,7 @@ struct RunInfo {
   std::uint64_t max_size_bytes = 0;  ///< 0: no limit
   unsigned top = 10;
   unsigned max_stack = 127;
-  std::string backend;              ///< "multi" or "perf"
+  std::string backend;  ///< "multi" or "perf"
 };
 
 struct ProcessEvent {
@@ -42,7 +42,7 @@ struct ProcessEvent {
   std::string comm;
   std::string exe;
   std::vector<std::string> cmdline;
-  std::optional<int> exit_code;     ///< known for the traced command only
+  std::optional<int> exit_code;  ///< known for the traced command only
   std::optional<int> exit_signal;
 };
 
@@ -60,17 +60,17 @@ struct LibraryEvent {
 };
 
 struct Diagnostic {
-  std::string severity;             ///< "info", "warning" or "error"
-  std::string code;                 ///< snake_case
+  std::string severity;  ///< "info", "warning" or "error"
+  std::string code;      ///< snake_case
   std::string message;
   std::string hint;
   std::uint64_t t_ns = 0;
   std::uint64_t unix_us = 0;
-  pid_t pid = 0;                    ///< 0: the whole run
+  pid_t pid = 0;  ///< 0: the whole run
 };
 
 struct Summary {
-  std::string reason;               ///< "duration", "signal", "target_exit", "count" or "error"
+  std::string reason;  ///< "duration", "signal", "target_exit", "count" or "error"
   std::uint64_t duration_ns = 0;
 };
 
@@ -82,8 +82,8 @@ struct Context {
   StackLookup stack;
   symbols::Symbolizer* symbolizer = nullptr;
   unsigned top = 10;
-  std::optional<std::regex> include;   ///< -I: a stack is shown if any of its functions or modules matches
-  std::optional<std::regex> exclude;   ///< -X: … and none matches this
+  std::optional<std::regex> include;  ///< -I: a stack is shown if any of its functions or modules matches
+  std::optional<std::regex> exclude;  ///< -X: … and none matches this
 };
 
 /// One output format. Called by the session thread in the order of time: begin, then events and snapshots, then finish.

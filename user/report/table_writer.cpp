@@ -76,6 +76,7 @@ class TableWriter : public Writer {
   TableStyle style_;
   RunInfo run_;
   std::vector<Diagnostic> notes_;
+  bool after_event_ = false;  ///< the last line written is that of a process event
 };
 
 Result<void> TableWriter::process(const ProcessEvent& event) {
@@ -96,6 +97,7 @@ Result<void> TableWriter::process(const ProcessEvent& event) {
       break;
   }
   TableText text(style_);
+  after_event_ = true;
   text.line(fmt::format("[{}] pid {} {}   {}", time_of_day(event.unix_us), event.pid, printable(event.comm), what));
   return output_.write(text.take());
 }
@@ -116,6 +118,7 @@ Result<void> TableWriter::snapshot(const heap::Snapshot& snapshot) {
   }
   std::string block = text.take();
   if (block.empty()) return {};
+  after_event_ = false;
   if (!snapshot.complete()) {
     text.line(fmt::format("INCOMPLETE: {} lost so far", counted(heap::total(snapshot.losses), "event")), Tone::kLoud);
     text.line("");
@@ -206,6 +209,7 @@ void TableWriter::add_end(TableText& text, heap::StackEnd end) const {
 Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& summary) {
   TableText text(style_);
   const std::string elapsed = format_duration(summary.duration_ns);
+  if (after_event_) text.line("");
   if (leak_totals(snapshot.processes).objects > 0) {
     add_leaks(text, snapshot, elapsed);
   } else {
@@ -270,7 +274,7 @@ void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) co
   if (const std::uint64_t leaked = leak_totals(snapshot.processes).objects; leaked < sum.live_objects)
     row("", counted(sum.live_objects - leaked, "block") + " of these younger than " + format_duration(run_.older_ns));
   row("peak", format_bytes(sum.peak_bytes) + (snapshot.processes.size() > 1 ? " (the processes' peaks added up)" : ""));
-  row("failed calls", format_count(sum.failed_objects_total));
+  row("failed calls", format_count(sum.failed_objects_total) + " (no memory returned)");
   row("unknown frees", fmt::format("{} (of blocks allocated before the {})", format_count(sum.free_unknown_total),
                                    run_.mode == "command" ? "trace began" : "attach"));
   if (snapshot.processes.size() < 2) return;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bpf/abi/types.h"
 #include "kernel/features.h"
 
 namespace tracer::session {
@@ -34,7 +35,7 @@ struct Config {
   std::uint64_t min_size_bytes = 0;
   std::uint64_t max_size_bytes = 0;  ///< 0: no limit
   unsigned top = 10;
-  unsigned max_stack = 127;
+  unsigned max_stack = TR_MAX_FRAMES;
   std::uint64_t max_memory_bytes = 256ULL << 20;
   std::string include;
   std::string exclude;

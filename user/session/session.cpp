@@ -100,7 +100,7 @@ Result<void> Session::finish() {
     return {};
   }
   const heap::Snapshot snapshot = build_snapshot(end_ns);
-  const report::Summary summary{stop_reason_, end_ns};
+  const report::Summary summary{stop_reason_, start_ns_ + end_ns - recording_ns_};
   write([&](report::Writer& writer) { return writer.finish(snapshot, summary); });
   if (failure_) return std::move(*failure_);
   return outputs_->commit();

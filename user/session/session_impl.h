@@ -82,7 +82,8 @@ class Session {
   std::map<pid_t, UniqueFd> targets_;  ///< pidfds of the processes that we were asked for
   std::map<pid_t, int> loader_announcements_;
 
-  std::uint64_t start_ns_ = 0;
+  std::uint64_t start_ns_ = 0;      ///< of the run: the zero of every record's t_ns
+  std::uint64_t recording_ns_ = 0;  ///< when recording began
   std::uint64_t generation_ns_ = 0;
   std::uint64_t last_generation_ns_ = 0;
   std::uint64_t last_sweep_ns_ = 0;

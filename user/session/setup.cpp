@@ -177,6 +177,7 @@ Result<void> Session::begin_recording() {
   }
   // From this instant on every probe counts; before it none did.
   __atomic_store_n(&object_->globals().recording, 1, __ATOMIC_RELEASE);
+  recording_ns_ = monotonic_ns();
   announce();
   if (!command_) return {};
   if (Result<void> released = command_->release(); !released) {

@@ -14,20 +14,20 @@ namespace tracer::symbols {
 
 /// One source-level frame; an address inside inlined code has several.
 struct SourceFrame {
-  std::string function;   ///< demangled; never empty: "[libfoo.so+0x1234]"-like when nothing is known
-  std::string mangled;    ///< as in the symbol table; empty when equal to `function`
-  std::string file;       ///< empty without line information
-  std::uint32_t line = 0; ///< 0 without line information
-  bool inlined = false;   ///< this frame was inlined into the next one
-  bool named = false;     ///< false: no symbol covers the address
+  std::string function;    ///< demangled; never empty: "[libfoo.so+0x1234]"-like when nothing is known
+  std::string mangled;     ///< as in the symbol table; empty when equal to `function`
+  std::string file;        ///< empty without line information
+  std::uint32_t line = 0;  ///< 0 without line information
+  bool inlined = false;    ///< this frame was inlined into the next one
+  bool named = false;      ///< false: no symbol covers the address
 };
 
 /// What to look names up in.
 struct ModuleFile {
-  std::string path;       ///< for people, and for finding "<dir>/.debug/…"; not opened when `file` is valid
-  std::string build_id;   ///< lower-case hex, may be empty
-  UniqueFd file;          ///< the mapped file itself; owned by the symbolizer until release_module()
-  std::string root;       ///< root directory in which separate debug files are searched, "/proc/PID/root" or ""
+  std::string path;      ///< for people, and for finding "<dir>/.debug/…"; not opened when `file` is valid
+  std::string build_id;  ///< lower-case hex, may be empty
+  UniqueFd file;         ///< the mapped file itself; owned by the symbolizer until release_module()
+  std::string root;      ///< root directory in which separate debug files are searched, "/proc/PID/root" or ""
 };
 
 struct Options {
@@ -38,9 +38,9 @@ struct Options {
 /// Turns (module, address in the file) into names, lines and inlined frames.
 ///
 /// Names come from .symtab, .dynsym and the LZMA-compressed .gnu_debugdata; file, line and inlined frames from DWARF in
-/// the file itself or in a separate debug file found by build id (/usr/lib/debug/.build-id/xx/yyyy.debug) or by .gnu_debuglink (CRC checked).
-/// Files are opened and parsed at the first question about the module. Answers are cached for ever, so they stay
-/// available after release_module().
+/// the file itself or in a separate debug file found by build id (/usr/lib/debug/.build-id/xx/yyyy.debug) or by
+/// .gnu_debuglink (CRC checked). Files are opened and parsed at the first question about the module. Answers are cached
+/// for ever, so they stay available after release_module().
 ///
 /// One thread uses it. References that symbolize() returns stay valid as long as the symbolizer.
 class Symbolizer {
@@ -54,11 +54,12 @@ class Symbolizer {
   void add_module(heap::ModuleId id, ModuleFile file);
 
   /// Source frames of an address, innermost (most deeply inlined) first; at least one.
-  /// `module_address` is an ELF vaddr; unless `frame.exact` is set it is a return address and the instruction before it is looked up.
+  /// `module_address` is an ELF vaddr; unless `frame.exact` is set it is a return address and the instruction before it
+  /// is looked up.
   const std::vector<SourceFrame>& symbolize(const heap::Frame& frame);
 
-  /// Forgets everything opened for a module, so that its file is held no longer; cached answers stay, new questions about
-  /// it are answered with what is cached or "[path+0x…]".
+  /// Forgets everything opened for a module, so that its file is held no longer; cached answers stay, new questions
+  /// about it are answered with what is cached or "[path+0x…]".
   void release_module(heap::ModuleId id);
 
   /// Path of a module for people; empty for kNoModule.

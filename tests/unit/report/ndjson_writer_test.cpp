@@ -48,7 +48,7 @@ std::vector<std::string> types(const Records& records) {
 std::vector<const rapidjson::Document*> of_type(const Records& records, const std::string& type) {
   std::vector<const rapidjson::Document*> out;
   for (const auto& record : records) {
-    if (record["type"] == rapidjson::StringRef(type.c_str())) out.push_back(&record);
+    if (record["type"].GetString() == type) out.push_back(&record);
   }
   return out;
 }
@@ -231,7 +231,7 @@ TEST(NdjsonWriterTest, WritesValidLinesWhateverBytesNamesConsistOf) {
   for (int round = 0; round < 200; ++round) {
     Scene scene;
     for (auto& [key, frames] : testing::fake_names().frames)
-      frames[0] = {.function = garbage(), .mangled = garbage(), .file = garbage()};
+      frames[0] = {garbage(), garbage(), garbage(), 0, false, true};
     MemoryOutput output;
     const auto writer = make_ndjson_writer(output, scene.context());
     RunInfo run;
@@ -290,9 +290,12 @@ TEST(NdjsonSchemaTest, AcceptsARunWithoutAnyAllocation) {
   MemoryOutput output;
   const auto writer = make_ndjson_writer(output, scene.context());
   ASSERT_TRUE(writer->begin({}).ok());
-  ASSERT_TRUE(writer->process({.kind = ProcessEvent::Kind::kExit, .pid = 1}).ok());
+  ProcessEvent exit;
+  exit.kind = ProcessEvent::Kind::kExit;
+  exit.pid = 1;
+  ASSERT_TRUE(writer->process(exit).ok());
   heap::Snapshot snapshot;
-  snapshot.processes.push_back({.pid = 1});
+  snapshot.processes.emplace_back().pid = 1;
   ASSERT_TRUE(writer->finish(snapshot, {"duration", 5}).ok());
   std::string text = output.text();
   // An empty RunInfo has neither mode nor backend.

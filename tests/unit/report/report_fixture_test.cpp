@@ -23,29 +23,28 @@ heap::Frame frame(heap::ModuleId module, std::uint64_t base, std::uint64_t addre
 heap::Frame server(std::uint64_t address) { return frame(kServer, 0x555555554000, address); }
 heap::Frame libc(std::uint64_t address, bool exact = false) { return frame(kLibc, 0x7f1c2a000000, address, exact); }
 
+symbols::SourceFrame source(std::string function, std::string mangled = {}, std::string file = {},
+                            std::uint32_t line = 0, bool inlined = false) {
+  return {std::move(function), std::move(mangled), std::move(file), line, inlined, true};
+}
+
 void name_frames() {
-  FakeNames& names = fake_names();
-  names = {};
-  const auto name = [&](heap::ModuleId module, std::uint64_t address, std::vector<symbols::SourceFrame> frames) {
-    for (symbols::SourceFrame& source : frames) source.named = true;
-    names.frames[{module, address}] = std::move(frames);
-  };
-  name(kLibc, 0x9b7a0, {{.function = "malloc"}});
-  name(kLibc, 0x9c2f0, {{.function = "calloc"}});
-  name(kLibc, 0x9be10, {{.function = "realloc"}});
-  name(kLibc, 0x2724a, {{.function = "__libc_start_call_main"}});
-  name(kCxx, 0xab25c, {{.function = "operator new(unsigned long)", .mangled = "_Znwm"}});
-  name(kServer, 0x1228,
-       {{.function = "inner(unsigned long)", .mangled = "_Z5innerm", .file = "/src/t.cpp", .line = 5, .inlined = true},
-        {.function = "leaky(unsigned long)", .mangled = "_Z5leakym", .file = "/src/t.cpp", .line = 6}});
-  name(kServer, 0x10d9, {{.function = "main", .file = "/src/main.cpp", .line = 8}});
-  name(kServer, 0x3410,
-       {{.function = "cache::Table<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, "
-                     "std::shared_ptr<cache::Entry> >::insert(std::shared_ptr<cache::Entry> const&)",
-         .mangled = "_ZN5cache5TableINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEESt10shared_ptrINS_5EntryEEE6"
-                    "insertERKS9_",
-         .file = "/src/server/include/cache/table.h",
-         .line = 214}});
+  fake_names() = {};
+  auto& frames = fake_names().frames;
+  frames[{kLibc, 0x9b7a0}] = {source("malloc")};
+  frames[{kLibc, 0x9c2f0}] = {source("calloc")};
+  frames[{kLibc, 0x9be10}] = {source("realloc")};
+  frames[{kLibc, 0x2724a}] = {source("__libc_start_call_main")};
+  frames[{kCxx, 0xab25c}] = {source("operator new(unsigned long)", "_Znwm")};
+  frames[{kServer, 0x1228}] = {source("inner(unsigned long)", "_Z5innerm", "/src/t.cpp", 5, true),
+                               source("leaky(unsigned long)", "_Z5leakym", "/src/t.cpp", 6)};
+  frames[{kServer, 0x10d9}] = {source("main", "", "/src/main.cpp", 8)};
+  frames[{kServer, 0x3410}] = {
+      source("cache::Table<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, "
+             "std::shared_ptr<cache::Entry> >::insert(std::shared_ptr<cache::Entry> const&)",
+             "_ZN5cache5TableINSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEESt10shared_ptrINS_5EntryEEE6"
+             "insertERKS9_",
+             "/src/server/include/cache/table.h", 214)};
 }
 
 heap::SiteTotals site(heap::StackId id, std::uint64_t allocs, std::uint64_t frees, std::uint64_t size,

@@ -116,7 +116,7 @@ TEST_F(SiteViewTest, LooksUpNoNamesToRankAndEachStackOnceToFilter) {
 TEST_F(SiteViewTest, SurvivesANameThatIsTooMuchForTheExpression) {
   const heap::Frame& frame = scene_.stack(17).frames[3];
   testing::fake_names().frames[{frame.module, frame.module_address}][0].function = std::string(3'000'000, 'a');
-  EXPECT_THAT(shown(filtered("^(a|b)*c", nullptr)), IsEmpty());
+  EXPECT_THAT(shown(filtered("^(a|b)*[0-9]", nullptr)), IsEmpty());
   EXPECT_THAT(shown(filtered("^(a|b)+", nullptr)), ElementsAre(19, 17));
 }
 

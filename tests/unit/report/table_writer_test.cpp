@@ -71,7 +71,9 @@ TEST_F(TableWriterTest, WritesTheReviewedTextForANarrowTerminal) {
 TEST_F(TableWriterTest, KeepsFramesWithinTheTerminalAndTheirPlaceReadable) {
   for (const unsigned columns : {40U, 60U, 80U, 132U}) {
     for (const std::string& line : lines_of(play({.columns = columns}))) {
-      if (line.starts_with("      #")) EXPECT_LE(columns_of(line), columns) << line;
+      if (line.starts_with("      #")) {
+        EXPECT_LE(columns_of(line), columns) << line;
+      }
     }
   }
   EXPECT_THAT(play({.columns = 80}), HasSubstr("... at table.h:214 (server)"));
@@ -161,7 +163,7 @@ TEST_F(TableWriterTest, TellsWhatBecameOfProcesses) {
 TEST_F(TableWriterTest, RepeatsNoDiagnosticAndKeepsThemForTheEnd) {
   MemoryOutput output;
   const auto writer = make_table_writer(output, scene_.context(), {});
-  Diagnostic diagnostic{.severity = "warning", .code = "c", .message = "static binary", .hint = "use -O", .pid = 3};
+  Diagnostic diagnostic{"warning", "c", "static binary", "use -O", 0, 0, 3};
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(writer->diagnostic(diagnostic).ok());
   EXPECT_THAT(output.text(), IsEmpty());
   ASSERT_TRUE(writer->finish(freed(), {}).ok());
@@ -188,15 +190,18 @@ TEST_F(TableWriterTest, LetsNoEscapeSequenceOfTheTargetThrough) {
   };
   for (int round = 0; round < 50; ++round) {
     for (auto& [key, frames] : testing::fake_names().frames)
-      frames[0] = {.function = hostile(), .mangled = hostile(), .file = hostile(), .line = 3, .named = true};
+      frames[0] = {hostile(), hostile(), hostile(), 3, false, true};
     MemoryOutput output;
     const auto writer = make_table_writer(output, scene_.context(), {.columns = round % 2 == 0 ? 0U : 70U});
     heap::Snapshot snapshot = Scene::snapshot();
     snapshot.processes[0].comm = hostile();
-    ProcessEvent event{.kind = ProcessEvent::Kind::kExec, .pid = 1, .comm = hostile(), .exe = hostile()};
+    ProcessEvent event;
+    event.kind = ProcessEvent::Kind::kExec;
+    event.comm = hostile();
+    event.exe = hostile();
     ASSERT_TRUE(writer->process(event).ok());
     ASSERT_TRUE(writer->snapshot(snapshot).ok());
-    ASSERT_TRUE(writer->diagnostic({.severity = "error", .message = hostile(), .hint = hostile()}).ok());
+    ASSERT_TRUE(writer->diagnostic({"error", "code", hostile(), hostile()}).ok());
     ASSERT_TRUE(writer->finish(snapshot, {}).ok());
     for (const std::string& line : lines_of(output.text())) EXPECT_EQ(printable(line), line);
     EXPECT_EQ(valid_utf8(output.text()), output.text());

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <regex>
+#include <string_view>
+
+#include "base/units.h"
+
+namespace tracer::cli {
+namespace {
+
+using session::Color;
+using session::Config;
+using session::Format;
+
+constexpr pid_t kLargestPid = 1 << 22;  // PID_MAX_LIMIT, proc(5)
+constexpr std::uint64_t kLeastMemory = 16ULL << 20;
+constexpr const char* kForms = "'tracer --pid PID' attaches to a process, 'tracer -- COMMAND' starts one; see 'tracer --help'";
+
+/// The options as text, before their values are looked at.
+struct Raw {
+  std::vector<std::string> pids;
+  std::vector<std::string> command;
+  std::vector<std::string> outputs;
+  std::string format;
+  std::string interval, duration, older, min_size, max_size, max_memory;
+  std::string count, top, max_stack;
+  std::string include, exclude, backend = "auto", color = "auto";
+  bool follow = false, no_follow = false, check = false, help = false, version = false;
+  bool quiet = false, no_inline = false, no_demangle = false;
+  int verbose = 0;
+};
+
+/// Every option of the tracer. `--help` is written by hand below; a test holds the two against each other.
+void declare(CLI::App& app, Raw& raw) {
+  app.set_help_flag();
+  app.add_flag("-h,--help", raw.help);
+  app.add_flag("-V,--version", raw.version);
+  app.add_flag("--check", raw.check);
+  app.add_option("-p,--pid", raw.pids)->allow_extra_args(false);
+  app.add_flag("--follow", raw.follow);
+  app.add_flag("--no-follow", raw.no_follow);
+  app.add_option("-i,--interval", raw.interval);
+  app.add_option("-d,--duration", raw.duration);
+  app.add_option("-n,--count", raw.count);
+  app.add_option("-T,--top", raw.top);
+  app.add_option("--older", raw.older);
+  app.add_option("-z,--min-size", raw.min_size);
+  app.add_option("-Z,--max-size", raw.max_size);
+  app.add_option("-I,--include", raw.include);
+  app.add_option("-X,--exclude", raw.exclude);
+  app.add_option("-o,--output", raw.outputs)->allow_extra_args(false);
+  app.add_option("-f,--format", raw.format);
+  app.add_option("--color", raw.color);
+  app.add_flag("--no-inline", raw.no_inline);
+  app.add_flag("--no-demangle", raw.no_demangle);
+  app.add_option("--max-stack", raw.max_stack);
+  app.add_option("--max-memory", raw.max_memory);
+  app.add_option("--probe-backend", raw.backend);
+  app.add_flag("-q,--quiet", raw.quiet);
+  app.add_flag("-v,--verbose", raw.verbose);
+  // Everything from the first word on is the command; options behind it are its own.
+  app.add_option("command", raw.command)->expected(-1);
+  app.positionals_at_end();
+}
+
+Error usage(std::string message, std::string hint = "see 'tracer --help'") {
+  return Error(ErrorKind::kUsage, std::move(message), std::move(hint));
+}
+
+/// Reads values one after the other and remembers the first that makes no sense.
+class Reader {
+ public:
+  std::optional<Error> error;
+
+  void duration(const std::string& option, const std::string& text, std::uint64_t* out) {
+    if (!text.empty()) take(option, parse_duration_ns(text), out);
+  }
+  void size(const std::string& option, const std::string& text, std::uint64_t* out) {
+    if (!text.empty()) take(option, parse_size_bytes(text), out);
+  }
+  void number(const std::string& option, const std::string& text, std::uint64_t least, std::uint64_t most, std::uint64_t* out) {
+    if (text.empty()) return;
+    std::uint64_t value = 0;
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (failure != std::errc() || end != text.data() + text.size() || value < least || value > most)
+      return fail(usage(fmt::format("{} {}: not a whole number from {} to {}", option, text, least, most)));
+    *out = value;
+  }
+  void regex(const std::string& option, const std::string& text) {
+    try {
+      std::regex(text, std::regex::ECMAScript);
+    } catch (const std::regex_error& failure) {
+      fail(usage(fmt::format("{} '{}': not a regular expression", option, text), "the syntax is that of ECMAScript (JavaScript)"));
+    }
+  }
+  void fail(Error failure) {
+    if (!error) error = std::move(failure);
+  }
+
+ private:
+  void take(const std::string& option, Result<std::uint64_t> value, std::uint64_t* out) {
+    if (value)
+      *out = *value;
+    else
+      fail(std::move(value).error().in_context(option));
+  }
+};
+
+void read_pids(const Raw& raw, Reader& reader, Config& config) {
+  for (const std::string& list : raw.pids) {
+    std::string_view rest = list;
+    for (bool more = true; more;) {
+      const std::size_t comma = rest.find(',');
+      more = comma != std::string_view::npos;
+      const std::string word(rest.substr(0, comma));
+      if (more) rest.remove_prefix(comma + 1);
+      std::uint64_t pid = 0;
+      if (word.empty()) return reader.fail(usage(fmt::format("--pid '{}': an empty process id", list)));
+      reader.number("--pid", word, 1, kLargestPid, &pid);
+      if (reader.error) return;
+      const auto value = static_cast<pid_t>(pid);
+      if (std::ranges::find(config.pids, value) == config.pids.end()) config.pids.push_back(value);
+    }
+  }
+}
+
+std::optional<Format> format_named(std::string_view name) {
+  if (name == "table") return Format::kTable;
+  if (name == "ndjson") return Format::kNdjson;
+  return std::nullopt;
+}
+
+std::optional<Format> format_of_extension(std::string_view path) {
+  for (std::string_view extension : {".ndjson", ".jsonl", ".json"}) {
+    if (path.ends_with(extension)) return Format::kNdjson;
+  }
+  return path.ends_with(".txt") ? std::optional(Format::kTable) : std::nullopt;
+}
+
+void read_outputs(const Raw& raw, Reader& reader, Config& config) {
+  const std::optional<Format> named = format_named(raw.format);
+  if (!raw.format.empty() && !named)
+    return reader.fail(usage(fmt::format("--format '{}': unknown format", raw.format), "the formats are table and ndjson"));
+  config.outputs.clear();
+  for (const std::string& path : raw.outputs) {
+    if (path == "-") {
+      config.outputs.push_back({path, named.value_or(Format::kAuto)});
+      continue;
+    }
+    const std::optional<Format> format = raw.outputs.size() == 1 && named ? named : format_of_extension(path);
+    if (!format && !named)
+      return reader.fail(usage(fmt::format("--output '{}': the name does not tell the format", path),
+                               "end it in .ndjson or .txt, or give --format"));
+    config.outputs.push_back({path, format ? *format : *named});
+  }
+  if (config.outputs.empty()) config.outputs.push_back({"-", named.value_or(Format::kAuto)});
+}
+
+void read_choices(const Raw& raw, Reader& reader, Config& config) {
+  if (raw.backend == "multi")
+    config.backend = kernel::Backend::kMulti;
+  else if (raw.backend == "perf")
+    config.backend = kernel::Backend::kPerf;
+  else if (raw.backend != "auto")
+    reader.fail(usage(fmt::format("--probe-backend '{}': must be auto, multi or perf", raw.backend)));
+  if (raw.color == "always")
+    config.color = Color::kAlways;
+  else if (raw.color == "never")
+    config.color = Color::kNever;
+  else if (raw.color != "auto")
+    reader.fail(usage(fmt::format("--color '{}': must be auto, always or never", raw.color)));
+}
+
+void read_amounts(const Raw& raw, Reader& reader, Config& config) {
+  std::uint64_t duration_ns = 0, count = 0, top = config.top, max_stack = config.max_stack;
+  reader.duration("--interval", raw.interval, &config.interval_ns);
+  reader.duration("--duration", raw.duration, &duration_ns);
+  reader.duration("--older", raw.older, &config.older_ns);
+  reader.size("--min-size", raw.min_size, &config.min_size_bytes);
+  reader.size("--max-size", raw.max_size, &config.max_size_bytes);
+  reader.size("--max-memory", raw.max_memory, &config.max_memory_bytes);
+  reader.number("--count", raw.count, 1, 1'000'000'000, &count);
+  reader.number("--top", raw.top, 0, 1'000'000, &top);
+  reader.number("--max-stack", raw.max_stack, 2, TR_MAX_FRAMES, &max_stack);
+  if (reader.error) return;
+  config.interval_given = !raw.interval.empty();
+  if (!raw.duration.empty()) config.duration_ns = duration_ns;
+  if (!raw.count.empty()) config.count = count;
+  config.top = static_cast<unsigned>(top);
+  config.max_stack = static_cast<unsigned>(max_stack);
+  if (config.interval_ns < 10'000'000) reader.fail(usage("--interval: must be 10ms or more"));
+  if (config.duration_ns && *config.duration_ns == 0) reader.fail(usage("--duration: must be more than 0"));
+  if (config.max_size_bytes != 0 && config.min_size_bytes > config.max_size_bytes)
+    reader.fail(usage("--min-size is larger than --max-size: nothing would be traced"));
+  if (config.max_memory_bytes < kLeastMemory) reader.fail(usage("--max-memory: must be 16m or more"));
+}
+
+void read_targets(const Raw& raw, Reader& reader, Config& config) {
+  read_pids(raw, reader, config);
+  config.command = raw.command;
+  if (raw.follow && raw.no_follow) reader.fail(usage("--follow and --no-follow exclude each other"));
+  config.follow = raw.follow || (!config.command.empty() && !raw.no_follow);
+  if (!config.pids.empty() && !config.command.empty())
+    reader.fail(usage("--pid and a command exclude each other", kForms));
+  if (config.pids.empty() && config.command.empty() && !raw.check) reader.fail(usage("nothing to trace", kForms));
+  if (raw.check && !config.command.empty()) reader.fail(usage("--check takes no command", "use 'tracer --check --pid PID'"));
+}
+
+/// How many letters must change, for "did you mean".
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row.back();
+}
+
+std::string hint_for(const CLI::App& app, std::string_view word) {
+  constexpr std::size_t kClose = 3;
+  std::string best;
+  std::size_t best_distance = kClose;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) {
+      const std::string full = "--" + name;
+      if (const std::size_t far = distance(word, full); far < best_distance) {
+        best = full;
+        best_distance = far;
+      }
+    }
+  }
+  return best.empty() ? "see 'tracer --help'" : fmt::format("did you mean {}?", best);
+}
+
+Result<void> parse_words(CLI::App& app, int argc, const char* const* argv) {
+  try {
+    app.parse(argc, argv);
+    return {};
+  } catch (const CLI::ExtrasError& failure) {
+    const std::vector<std::string> extras = app.remaining();
+    const std::string word = extras.empty() ? std::string() : extras.back();
+    return usage(fmt::format("unknown option {}", word), hint_for(app, word));
+  } catch (const CLI::ParseError& failure) {
+    return usage(failure.what());
+  }
+}
+
+}  // namespace
+
+Result<Options> parse_options(int argc, const char* const* argv) {
+  Raw raw;
+  CLI::App app;
+  declare(app, raw);
+  if (Result<void> parsed = parse_words(app, argc, argv); !parsed) return std::move(parsed).error();
+
+  Options options;
+  options.verbosity = raw.quiet ? 0 : 1 + std::min(raw.verbose, 2);
+  options.config.argv.assign(argv, argv + argc);
+  if (raw.help || raw.version) {
+    options.mode = raw.help ? Options::Mode::kHelp : Options::Mode::kVersion;
+    return options;
+  }
+  if (raw.check) options.mode = Options::Mode::kCheck;
+  Config& config = options.config;
+  Reader reader;
+  read_targets(raw, reader, config);
+  read_amounts(raw, reader, config);
+  read_outputs(raw, reader, config);
+  read_choices(raw, reader, config);
+  reader.regex("--include", raw.include);
+  reader.regex("--exclude", raw.exclude);
+  if (reader.error) return std::move(*reader.error);
+  config.include = raw.include;
+  config.exclude = raw.exclude;
+  config.inlines = !raw.no_inline;
+  config.demangle = !raw.no_demangle;
+  return options;
+}
+
+ExitCode usage_exit_code(int argc, const char* const* argv) {
+  // Whatever else is wrong, "--" says that a command was to be run.
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--" && i + 1 < argc) return ExitCode::kTracerFailed;
+  }
+  return ExitCode::kUsage;
+}
+
+std::string version_text() { return "tracer " TRACER_VERSION "\n"; }
+
+std::string help_text() {
+  return R"(tracer - where does a running native program's memory go?
+
+  sudo tracer -p 4242             trace process 4242; Ctrl-C ends with a report
+  sudo tracer -p 4242 -d 30s      the same for 30 seconds
+  sudo tracer -- ./server --port 80
+                                  start a program and trace it from the start
+
+Usage: tracer [OPTIONS] --pid PID[,PID...]
+       tracer [OPTIONS] [--] COMMAND [ARGUMENT...]
+       tracer --check [--pid PID]
+
+Targets:
+  -p, --pid PID[,PID...]   attach to running processes (repeatable)
+  --follow                 trace forked children too (default with COMMAND);
+                           other processes then pay about 0.4 us per call
+  --no-follow              trace no children (default with --pid)
+
+When:
+  -i, --interval TIME      a snapshot every TIME (default 5s; with COMMAND
+                           only if given)
+  -d, --duration TIME      stop after TIME (default: Ctrl-C, or target exit)
+  -n, --count N            stop after N snapshots
+
+What is shown:
+  -T, --top N              the N stacks that hold most (default 10; 0: all)
+  --older TIME             leaks are blocks older than this (default 500ms)
+  -I, --include REGEX      only stacks with a function or module that matches
+  -X, --exclude REGEX      no stacks with a function or module that matches
+  --no-inline              leave out inlined frames
+  --no-demangle            names as in the symbol table
+
+What is recorded:
+  -z, --min-size SIZE      only requests of at least SIZE bytes
+  -Z, --max-size SIZE      only requests of at most SIZE bytes
+  --max-stack N            frames per stack, 2 to 127 (default 127)
+  --max-memory SIZE        memory for the tables in the kernel (default 256m)
+  --probe-backend NAME     auto, multi (Linux 6.6 and later) or perf
+
+Output:
+  -f, --format NAME        table (default on a terminal) or ndjson (default
+                           on a pipe)
+  -o, --output FILE        write to FILE (repeatable): .ndjson or .txt;
+                           '-' is standard output
+  --color WHEN             auto, always or never
+  -q, --quiet              errors only on standard error
+  -v, --verbose            say more; -vv says what libbpf says
+
+Other:
+  --check                  what this kernel and these privileges allow; with
+                           --pid also what would be probed, and where
+  -V, --version            print the version
+  -h, --help               print this
+
+A TIME is a number with ms, s, m, h or d; a bare number is seconds.
+A SIZE is a number with k, m or g, powers of 1024; a bare number is bytes.
+
+Exit status: 0 done, 1 failure, 2 wrong options. With COMMAND its own status,
+128+N when signal N killed it, 125 the tracer failed, 126 COMMAND cannot be
+executed, 127 COMMAND not found.
+)";
+}
+
+}  // namespace tracer::cli

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "cli/exit_code.h"
+#include "session/config.h"
+
+namespace tracer::cli {
+
+/// What the command line asks for.
+struct Options {
+  enum class Mode { kTrace, kCheck, kHelp, kVersion };
+
+  Mode mode = Mode::kTrace;
+  int verbosity = 1;        ///< 0 quiet, 1 normal, 2 -v, 3 -vv
+  session::Config config;   ///< for kTrace; for kCheck only its pids
+};
+
+/// Reads the command line. Fails with kUsage and a hint; never exits and never prints.
+Result<Options> parse_options(int argc, const char* const* argv);
+
+/// The exit code for a command line that parse_options() refused: 125 when it names a command to run, else 2.
+ExitCode usage_exit_code(int argc, const char* const* argv);
+
+std::string help_text();
+std::string version_text();
+
+}  // namespace tracer::cli

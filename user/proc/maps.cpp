@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proc/maps.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+
+namespace tracer::proc {
+namespace {
+
+constexpr std::size_t kFirstBuffer = 256 * 1024;
+
+/// Takes a number up to `terminator` from the front of `line`.
+template <typename T>
+bool take_number(std::string_view& line, int base, char terminator, T* out) {
+  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), *out, base);
+  if (error != std::errc() || end == line.data() + line.size() || *end != terminator) return false;
+  line.remove_prefix(static_cast<std::size_t>(end - line.data()) + 1);
+  return true;
+}
+
+/// The kernel writes a newline in a path as \012 (seq_file's mangle_path).
+std::string unescape(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    int value = 0;
+    if (text[i] == '\\' && i + 3 < text.size() + 0 &&
+        std::from_chars(text.data() + i + 1, text.data() + i + 4, value, 8).ptr == text.data() + i + 4) {
+      out.push_back(static_cast<char>(value));
+      i += 3;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+Error corrupt(std::string_view line) {
+  return Error(ErrorKind::kCorrupt, fmt::format("not a line of /proc/PID/maps: '{}'", line.substr(0, 100)));
+}
+
+}  // namespace
+
+Result<Mapping> parse_maps_line(std::string_view line) {
+  const std::string_view whole = line;
+  Mapping mapping;
+  if (!take_number(line, 16, '-', &mapping.start) || !take_number(line, 16, ' ', &mapping.end) || mapping.end <= mapping.start)
+    return corrupt(whole);
+  if (line.size() < 5 || line[4] != ' ') return corrupt(whole);
+  mapping.readable = line[0] == 'r';
+  mapping.writable = line[1] == 'w';
+  mapping.executable = line[2] == 'x';
+  line.remove_prefix(5);
+  if (!take_number(line, 16, ' ', &mapping.file_offset) || !take_number(line, 16, ':', &mapping.device_major) ||
+      !take_number(line, 16, ' ', &mapping.device_minor))
+    return corrupt(whole);
+  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), mapping.inode, 10);
+  if (error != std::errc()) return corrupt(whole);
+  line.remove_prefix(static_cast<std::size_t>(end - line.data()));
+  if (!line.empty() && line.front() != ' ') return corrupt(whole);
+  while (!line.empty() && line.front() == ' ') line.remove_prefix(1);
+  constexpr std::string_view kDeleted = " (deleted)";
+  if (mapping.inode != 0 && line.ends_with(kDeleted)) {
+    mapping.deleted = true;
+    line.remove_suffix(kDeleted.size());
+  }
+  mapping.path = unescape(line);
+  return mapping;
+}
+
+Result<std::vector<Mapping>> parse_maps(std::string_view text) {
+  std::vector<Mapping> mappings;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    Result<Mapping> mapping = parse_maps_line(text.substr(0, end));
+    if (!mapping) return std::move(mapping).error();
+    mappings.push_back(std::move(*mapping));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return mappings;
+}
+
+Result<std::vector<Mapping>> read_maps(pid_t pid, const std::string& proc_root) {
+  const std::string path = fmt::format("{}/{}/maps", proc_root, pid);
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) {
+    if (errno == ENOENT || errno == ESRCH) return Error(ErrorKind::kGone, fmt::format("process {} has exited", pid));
+    return Error::from_errno(errno, "cannot read " + path);
+  }
+  std::string text(kFirstBuffer, '\0');
+  std::size_t size = 0;
+  for (;;) {
+    const ssize_t got = ::read(file.get(), text.data() + size, text.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      if (errno == ESRCH) return Error(ErrorKind::kGone, fmt::format("process {} has exited", pid));
+      return Error::from_errno(errno, "cannot read " + path);
+    }
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+    if (size == text.size()) text.resize(2 * text.size());
+  }
+  return parse_maps(std::string_view(text).substr(0, size));
+}
+
+Result<UniqueFd> open_mapped_file(pid_t pid, const Mapping& mapping, const std::string& proc_root) {
+  const std::string path = fmt::format("{}/{}/map_files/{:x}-{:x}", proc_root, pid, mapping.start, mapping.end);
+  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.valid()) return file;
+  if (errno == ENOENT || errno == ESRCH)
+    return Error(ErrorKind::kGone, fmt::format("process {} does not map {} any more", pid, mapping.path));
+  return Error::from_errno(errno, fmt::format("cannot open {} through the mapping of process {}", mapping.path, pid),
+                           "needs root, or CAP_CHECKPOINT_RESTORE and CAP_SYS_PTRACE");
+}
+
+}  // namespace tracer::proc

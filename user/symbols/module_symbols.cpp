@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "symbols/module_symbols.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "symbols/debug_data.h"
+#include "symbols/debug_file.h"
+
+namespace tracer::symbols {
+namespace {
+
+constexpr std::size_t kMaxDebugDataBytes = 256u << 20;  // far above any .gnu_debugdata: it has only names
+
+Result<ElfFile> open_by_path(const ModuleFile& module) {
+  auto fd = open_below(module.root, module.path);
+  if (!fd) return std::move(fd).error();
+  auto file = ElfFile::open(std::move(fd).value(), ElfFile::Access::kRead);
+  if (file && !module.build_id.empty() && file->build_id() != module.build_id) {
+    return Error(ErrorKind::kGone, "another file is there now");
+  }
+  return file;
+}
+
+// "f.cold", "f.part.0": pieces and copies of f that the compiler made.
+bool is_clone_of(std::string_view symbol, std::string_view function) {
+  return !function.empty() && symbol.size() > function.size() && symbol.starts_with(function) &&
+         symbol[function.size()] == '.';
+}
+
+}  // namespace
+
+std::unique_ptr<ModuleSymbols> ModuleSymbols::open(ModuleFile* module) {
+  std::unique_ptr<ModuleSymbols> symbols(new ModuleSymbols);
+  symbols->open_module_file(module);
+  if (symbols->module_) symbols->lines_ = DwarfLines::open(symbols->module_->handle());
+  if (!symbols->lines_) symbols->open_debug_file(*module);
+  symbols->open_debug_data();
+  symbols->fill_symbols();
+  return symbols;
+}
+
+void ModuleSymbols::open_module_file(ModuleFile* module) {
+  auto file =
+      module->file.valid() ? ElfFile::open(std::move(module->file), ElfFile::Access::kRead) : open_by_path(*module);
+  if (file) {
+    module_ = std::make_unique<ElfFile>(std::move(file).value());
+  } else {
+    log::debug("{}: no symbols: {}", module->path, file.error().message());
+  }
+}
+
+void ModuleSymbols::open_debug_file(const ModuleFile& module) {
+  DebugFileQuery query{module.path, module.root, module.build_id, std::nullopt};
+  if (module_) {
+    if (query.build_id.empty()) query.build_id = module_->build_id();
+    query.debug_link = module_->debug_link();
+  }
+  auto file = find_debug_file(query);
+  if (!file) {
+    log::debug("{}: no debug file: {}", module.path, file.error().message());
+    return;
+  }
+  debug_file_ = std::make_unique<ElfFile>(std::move(file).value());
+  lines_ = DwarfLines::open(debug_file_->handle());
+}
+
+void ModuleSymbols::open_debug_data() {
+  const Elf_Data* packed = module_ ? module_->section(".gnu_debugdata") : nullptr;
+  if (packed == nullptr || packed->d_buf == nullptr) return;
+  auto image = decompress_xz({static_cast<const char*>(packed->d_buf), packed->d_size}, kMaxDebugDataBytes);
+  if (!image) {
+    log::debug(".gnu_debugdata: {}", image.error().message());
+    return;
+  }
+  auto file = ElfFile::from_memory(std::move(image).value());
+  if (file) debug_data_ = std::make_unique<ElfFile>(std::move(file).value());
+}
+
+void ModuleSymbols::fill_symbols() {
+  for (const ElfFile* file : {module_.get(), debug_file_.get(), debug_data_.get()}) {
+    if (file != nullptr) symbols_.add(file->handle());
+  }
+  symbols_.seal();
+}
+
+std::vector<DwarfFrame> ModuleSymbols::frames_at(std::uint64_t address) {
+  std::vector<DwarfFrame> frames;
+  if (lines_) frames = lines_->frames_at(address);
+  const std::string_view symbol = symbols_.name_at(address);
+  if (symbol.empty()) return frames;
+  if (frames.empty()) frames.emplace_back();
+  std::string_view& function = frames.back().function;
+  if (!is_clone_of(symbol, function)) function = symbol;
+  return frames;
+}
+
+}  // namespace tracer::symbols
