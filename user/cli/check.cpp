@@ -39,7 +39,7 @@ bool check_process(pid_t pid) {
     return false;
   }
   fmt::print("\nprocess {}: functions that would get a probe\n", pid);
-  library::LibraryCache cache(tracing::catalogue_names());
+  library::LibraryCache cache(tracing::wanted_names());
   std::set<library::Library*> printed;
   for (const proc::Mapping& mapping : *mappings) {
     if (!mapping.executable || !mapping.is_file()) continue;

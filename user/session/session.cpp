@@ -18,6 +18,8 @@
 namespace tracer::session {
 namespace {
 
+constexpr std::uint64_t kTooCloseNs = 100'000'000;
+
 /// Whether another Ctrl-C came while the last report was made.
 bool is_interrupted_again() {
   sigset_t interrupt;
@@ -108,6 +110,12 @@ Result<void> Session::finish() {
 
 heap::Snapshot Session::build_snapshot(std::uint64_t t_ns) {
   return tracing::build_snapshot(*object_, *tracker_, *resolver_, {++snapshots_, t_ns, config_.older_ns != 0});
+}
+
+void Session::take_periodic_snapshot() {
+  // The last report is due at this very moment: one of the two is enough.
+  if (config_.duration_ns && monotonic_ns() + kTooCloseNs >= recording_ns_ + *config_.duration_ns) return;
+  take_snapshot();
 }
 
 void Session::take_snapshot() {

@@ -58,6 +58,7 @@ class Session {
 
   // Reports (session.cpp).
   void take_snapshot();
+  void take_periodic_snapshot();
   heap::Snapshot build_snapshot(std::uint64_t t_ns);
   Result<void> finish();
   void end_recording();

@@ -99,7 +99,7 @@ Result<void> Session::load_kernel_half() {
   log::verbose("tables of {}: {} live blocks, {} stacks; probes by {}", format_bytes(config_.max_memory_bytes),
                format_count(config.capacity.blocks), format_count(config.capacity.stacks), kernel::backend_name(backend_));
 
-  cache_.emplace(tracing::catalogue_names());
+  cache_.emplace(tracing::wanted_names());
   using Scope = tracing::ProbeArmer::Scope;
   armer_.emplace(kernel::make_probe_attacher(backend_, *object_), config_.follow ? Scope::kAllProcesses : Scope::kOneProcess);
   log::verbose("probes are armed {}", config_.follow ? "for all processes and filtered in the kernel, since children are followed"
@@ -169,7 +169,7 @@ Result<void> Session::begin_recording() {
   if (Result<void> added = loop_->add_timer(tick_ns, [this] { tick(); }); !added) return added;
   const bool periodic = config_.command.empty() || config_.interval_given;
   if (periodic) {
-    if (Result<void> added = loop_->add_timer(config_.interval_ns, [this] { take_snapshot(); }); !added) return added;
+    if (Result<void> added = loop_->add_timer(config_.interval_ns, [this] { take_periodic_snapshot(); }); !added) return added;
   }
   if (config_.duration_ns) {
     Result<void> added = loop_->add_timer(std::max<std::uint64_t>(*config_.duration_ns, 1), [this] { stop("duration"); });

@@ -40,13 +40,14 @@ Dwarf_Word number_of(Dwarf_Die* die, unsigned int name) {
   return value;
 }
 
-void set_call_site(Dwarf_Die* unit, Dwarf_Die* call, DwarfFrame* frame) {
+// The files of a call are those of the unit it is in; a unit in a .dwo file has no directory of its own.
+void set_call_site(Dwarf_Die* unit, Dwarf_Die* skeleton, Dwarf_Die* call, DwarfFrame* frame) {
   frame->line = to_line(number_of(call, DW_AT_call_line));
   Dwarf_Files* files = nullptr;
   std::size_t count = 0;
   if (dwarf_getsrcfiles(unit, &files, &count) != 0) return;
   const Dwarf_Word index = number_of(call, DW_AT_call_file);
-  if (index < count) frame->file = full_path(unit, dwarf_filesrc(files, index, nullptr, nullptr));
+  if (index < count) frame->file = full_path(skeleton, dwarf_filesrc(files, index, nullptr, nullptr));
 }
 
 }  // namespace
@@ -102,7 +103,7 @@ std::vector<DwarfFrame> DwarfLines::frames_in(Unit* unit, std::uint64_t address)
     next.function = function_name(&*call);
     frames.push_back(next);
     next = {};
-    set_call_site(&unit->scopes, &*call, &next);
+    set_call_site(&unit->scopes, &unit->lines, &*call, &next);
   }
   next.function = function_name(&function);
   frames.push_back(next);

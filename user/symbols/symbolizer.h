@@ -31,8 +31,8 @@ struct ModuleFile {
 };
 
 struct Options {
-  bool inlines = true;
-  bool demangle = true;
+  bool inlines = true;   ///< false: one frame per address, the real function with the line inside of it
+  bool demangle = true;  ///< false: names as in the symbol table
 };
 
 /// Turns (module, address in the file) into names, lines and inlined frames.

@@ -29,8 +29,8 @@ constexpr std::array kCatalogue{
 
 std::span<const Function> catalogue() { return kCatalogue; }
 
-std::vector<std::string_view> catalogue_names() {
-  std::vector<std::string_view> names;
+std::vector<std::string_view> wanted_names() {
+  std::vector<std::string_view> names{kMainCaller};
   for (const Function& function : kCatalogue) names.push_back(function.name);
   return names;
 }

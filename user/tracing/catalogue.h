@@ -27,8 +27,12 @@ struct Function {
 
 std::span<const Function> catalogue();
 
-/// The names alone, for reading symbol tables.
-std::vector<std::string_view> catalogue_names();
+/// The names to read from symbol tables: those of the catalogue, and kMainCaller.
+std::vector<std::string_view> wanted_names();
+
+/// The function of libc that calls main, itself or through a local function just before it (glibc 2.34 and later): where the main thread's
+/// stack ends.
+inline constexpr std::string_view kMainCaller = "__libc_start_main";
 
 const Function* find_function(std::string_view name);
 

@@ -108,7 +108,8 @@ heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& t
     if (found == by_space.end()) continue;
     heap::SiteTotals totals = read_totals(stack);
     if (totals.alloc_objects == 0) continue;
-    if (moment.counts_young) read_young(object.young()[id], generation, totals);
+    // What an exited process still held will never be freed, however young it is.
+    if (moment.counts_young && !found->second.process.exited) read_young(object.young()[id], generation, totals);
     add_site(found->second, resolver.canonical(id), totals, __atomic_load_n(&stack.birth_ticks, __ATOMIC_RELAXED));
   }
   for (const auto& [space, process] : tracker.processes()) {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "tracing/catalogue.h"
+
 namespace tracer::tracing {
 namespace {
 
@@ -22,6 +24,20 @@ bool means_the_same(const heap::Stack& a, const heap::Stack& b) {
     return x.module == y.module && x.module_address == y.module_address;
   };
   return a.pid == b.pid && a.end == b.end && std::ranges::equal(a.frames, b.frames, same_frame);
+}
+
+// __libc_start_call_main is smaller than this and lies before __libc_start_main.
+constexpr std::uint64_t kMainCallerReach = 256;
+
+/// Whether the address lies in what calls main.
+bool calls_main(const ResolvedAddress& address) {
+  if (address.library == nullptr || !address.library->image()) return false;
+  for (const elf::FunctionSymbol& symbol : address.library->image()->functions()) {
+    if (symbol.name == kMainCaller && address.module_address + kMainCallerReach >= symbol.address &&
+        address.module_address < symbol.address + symbol.size_bytes)
+      return true;
+  }
+  return false;
 }
 
 heap::StackEnd end_of(const tr_stack& stored) {
@@ -79,6 +95,11 @@ void StackResolver::resolve_frames(const tr_stack& stored, TracedProcess& proces
     }
     if (!found) {
       out.end = heap::StackEnd::kBadFrame;
+      return;
+    }
+    if (i > 1 && calls_main(*found)) {
+      // The stack is whole, and this frame would only say that there is a main.
+      out.end = heap::StackEnd::kComplete;
       return;
     }
     heap::Frame frame;

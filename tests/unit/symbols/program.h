@@ -24,7 +24,7 @@ class TempDirectory {
   TempDirectory() {
     std::string pattern = std::filesystem::temp_directory_path() / "tracer-symbols-XXXXXX";
     if (mkdtemp(pattern.data()) == nullptr) std::abort();
-    path_ = pattern;
+    path_ = std::filesystem::canonical(pattern);
   }
   ~TempDirectory() {
     std::error_code ignored;
@@ -65,9 +65,9 @@ inline void write_file(const std::string& path, const std::string& content) {
 
 /// Three levels of forced inlining, a class, a template, a lambda, a local function and code split off as cold.
 inline constexpr const char* kProgramSource = R"(
-#include <cstdio>
-#include <cstdlib>
-#include <vector>
+// Without headers: they take ten times as long to compile as the rest.
+extern "C" int puts(const char*);
+extern "C" [[noreturn]] void abort();
 namespace shop {
 __attribute__((always_inline)) inline int innermost(int value) {
   volatile int slot = value * 3;
@@ -85,16 +85,16 @@ __attribute__((always_inline)) inline int outer(int value) {
   return innermost(value);
 }
 struct Basket {
-  explicit Basket(int size) : items(size) {}
+  explicit Basket(int size) : items{size, size} {}
   __attribute__((noinline)) int total(int extra) const;
-  std::vector<int> items;
+  int items[8];
 };
 int Basket::total(int extra) const {
   int sum = outer(extra);
   for (int item : items) sum += item;
   if (sum == 12345) {
-    std::puts("rare");
-    std::abort();
+    puts("rare");
+    abort();
   }
   return sum;
 }
@@ -117,7 +117,9 @@ class Program {
  public:
   explicit Program(const std::string& flags = "-gdwarf-5") {
     write_file(directory_ / "shop.cpp", kProgramSource);
-    run("cd " + directory_.path() + " && g++ -O2 -std=c++17 -Wl,--build-id " + flags + " shop.cpp -o full");
+    // From a directory beside the source, as build systems do it: the paths in DWARF are relative ones.
+    run("mkdir " + directory_ / "build" + " && cd " + directory_ / "build" + " && g++ -O2 -std=c++17 -Wl,--build-id " +
+        flags + " ../shop.cpp -o ../full");
   }
 
   const TempDirectory& directory() const { return directory_; }

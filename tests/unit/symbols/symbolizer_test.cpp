@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <random>
 #include <sstream>
@@ -25,6 +26,8 @@ ModuleFile module_at(const std::string& path, const std::string& root = "") {
 
 heap::Frame exact(std::uint64_t address) { return {address + 0x1000, 0, address, true}; }
 heap::Frame returning_to(std::uint64_t address) { return {address + 0x1000, 0, address, false}; }
+
+std::ptrdiff_t open_files() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
 
 std::string line_of(const SourceFrame& frame) {
   const bool known = !frame.file.empty();
@@ -95,7 +98,7 @@ class SymbolizerTest : public testing::Test {
     for (const SourceFrame& frame : frames) {
       EXPECT_EQ(frame.inlined, &frame != &frames.back());
       EXPECT_TRUE(frame.named);
-      EXPECT_EQ(std::filesystem::path(frame.file).filename(), "shop.cpp");
+      EXPECT_EQ(frame.file, program_->directory() / "shop.cpp");
     }
   }
 
@@ -166,9 +169,12 @@ TEST_F(SymbolizerTest, FindsADebugFileByBuildIdBelowTheRoot) {
   const std::string directory = "root/usr/lib/debug/.build-id/" + id.substr(0, 2);
   variant(directory + "/" + id.substr(2) + ".debug",
           "mkdir -p " + directory + " && objcopy --only-keep-debug $IN $OUT");
+  const auto before = open_files();
   Symbolizer symbolizer;
   symbolizer.add_module(0, module_at(stripped, program_->directory() / "root"));
   expect_deep_frames(symbolizer.symbolize(exact(deep_address())));
+  symbolizer.release_module(0);
+  EXPECT_EQ(open_files(), before);
 }
 
 TEST_F(SymbolizerTest, RefusesADebugFileWithAnotherBuildId) {

@@ -38,7 +38,7 @@ TEST(CatalogueTest, OnlyTheMallocFamilyHasReturnProbes) {
 class PlanTest : public testing::Test {
  protected:
   static std::vector<PlannedProbe> plan_of(const char* path) {
-    static library::LibraryCache cache(catalogue_names());
+    static library::LibraryCache cache(wanted_names());
     Result<library::Library*> library = cache.find_or_inspect(UniqueFd(::open(path, O_RDONLY | O_CLOEXEC)), path);
     EXPECT_TRUE(library.ok());
     return plan_probes(**library);
