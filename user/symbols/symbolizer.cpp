@@ -46,8 +46,9 @@ class Symbolizer::Impl {
 
   void add_module(heap::ModuleId id, ModuleFile file) {
     TRACER_CHECK(id != heap::kNoModule);
-    const bool added = modules_.try_emplace(id, Module{std::move(file), false, nullptr}).second;
-    TRACER_CHECK(added);
+    auto [module, is_new] = modules_.try_emplace(id);
+    TRACER_CHECK(is_new || module->second.released);
+    module->second = Module{std::move(file), false, false, nullptr};
   }
 
   const std::vector<SourceFrame>& symbolize(const heap::Frame& frame) {
@@ -61,6 +62,7 @@ class Symbolizer::Impl {
     auto module = modules_.find(id);
     if (module == modules_.end()) return;
     module->second.asked = true;
+    module->second.released = true;
     module->second.symbols.reset();
     module->second.file.file.reset();
   }
@@ -73,7 +75,8 @@ class Symbolizer::Impl {
  private:
   struct Module {
     ModuleFile file;
-    bool asked;  // opened, or released, which forbids to open it
+    bool asked = false;     // opened, or released, which forbids to open it
+    bool released = false;  // may be added again
     std::unique_ptr<ModuleSymbols> symbols;
   };
 

@@ -50,7 +50,8 @@ class Symbolizer {
   Symbolizer(const Symbolizer&) = delete;
   Symbolizer& operator=(const Symbolizer&) = delete;
 
-  /// Makes a module known under an id that the caller chose; an id is added once.
+  /// Makes a module known under an id that the caller chose. An id that is known must have been released: the
+  /// same file is mapped once more, and what is asked from now on is looked up in it again.
   void add_module(heap::ModuleId id, ModuleFile file);
 
   /// Source frames of an address, innermost (most deeply inlined) first; at least one.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -76,10 +77,12 @@ AddressSpace::Update AddressSpace::update(const std::vector<proc::Mapping>& mapp
     bool known = false;
     for (std::size_t i = 0; i < ranges_.size() && !known; ++i) {
       ExecutableRange& range = ranges_[i];
-      if (!range.live || listed[i] || !is_same_line(range.mapping, mapping)) continue;
-      known = listed[i] = range.last_epoch == epoch || is_same(range);
+      if (!range.live || !is_same_line(range.mapping, mapping)) continue;
+      known = listed[i] = listed[i] || range.last_epoch == epoch || is_same(range);
       if (known) range.last_epoch = epoch;
     }
+    // The kernel hands the list out in pages: a mapping that is being split while we read can be in it twice.
+    known = known || std::ranges::any_of(update.appeared, [&](const proc::Mapping& other) { return is_same_line(other, mapping); });
     if (!known) update.appeared.push_back(mapping);
   }
   for (std::size_t i = 0; i < listed.size(); ++i) {

@@ -71,7 +71,7 @@ extern "C" [[noreturn]] void abort();
 namespace shop {
 __attribute__((always_inline)) inline int innermost(int value) {
   volatile int slot = value * 3;
-  return slot + 1;
+  for (int i = 0; i < 2; ++i) slot = slot ^ (slot >> i); return slot + 1;
 }
 __attribute__((always_inline)) inline int middle(int value) {
   int sum = 0;

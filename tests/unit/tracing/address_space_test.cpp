@@ -37,6 +37,12 @@ TEST_F(AddressSpaceTest, ReportsWhatIsNewOnce) {
   EXPECT_TRUE(second.vanished.empty());
 }
 
+TEST_F(AddressSpaceTest, ALineThatIsListedTwiceIsOneRange) {
+  EXPECT_EQ(space_.update({map_a_, map_a_}, 0, kAlwaysSame).appeared.size(), 1U);
+  space_.add(map_a_, &a_, 0);
+  EXPECT_TRUE(space_.update({map_a_, map_a_}, 0, kAlwaysSame).appeared.empty());
+}
+
 TEST_F(AddressSpaceTest, IgnoresWhatIsNotExecutable) {
   proc::Mapping data = map_a_;
   data.executable = false;

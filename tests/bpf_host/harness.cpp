@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/bpf_host/harness.h"
+
+#include <numeric>
+
+namespace tracer::bpf_host {
+
+Thread::Thread(std::uint32_t tgid, std::uint32_t pid) {
+  task = {.tgid = tgid, .pid = pid, .exit_code = 0, .live_threads = 1, .trampoline = kTrampoline};
+  FakeKernel::instance().memory.map(stack_start(), kStackSize);
+  sp = stack_start() + kStackSize / 4;
+  set_callers({0x555555555149});
+}
+
+std::uint64_t Thread::stack_start() const { return 0x7f0000000000 + std::uint64_t{task.pid} * 0x100000; }
+
+void Thread::set_record(std::uint64_t at, std::uint64_t frame_pointer, std::uint64_t return_address) {
+  FakeKernel::instance().memory.write(at, frame_pointer);
+  FakeKernel::instance().memory.write(at + 8, return_address);
+}
+
+void Thread::set_callers(const std::vector<std::uint64_t>& return_addresses) {
+  return_address_ = return_addresses.at(0);
+  bp = return_addresses.size() > 1 ? record(0) : 0;
+  for (std::size_t i = 1; i < return_addresses.size(); ++i)
+    set_record(record(i - 1), i + 1 < return_addresses.size() ? record(i) : 0, return_addresses[i]);
+}
+
+void Thread::enter(std::uint64_t cookie, const Arguments& arguments) {
+  const host_registers registers{.ip = ip,
+                                 .sp = sp,
+                                 .bp = bp,
+                                 .ax = 0,
+                                 .di = arguments.first,
+                                 .si = arguments.second,
+                                 .dx = arguments.third};
+  TargetMemory& memory = FakeKernel::instance().memory;
+  memory.write(sp, return_address_);
+  host_heap_entry(&task, &registers, cookie);
+  // The kernel puts its trampoline there after the entry programs have run.
+  if (TR_COOKIE_CALL(cookie) != TR_CALL_FREE) memory.write(sp, task.trampoline);
+}
+
+void Thread::leave(std::uint64_t result) {
+  const host_registers registers{.ip = task.trampoline, .sp = sp + 8, .bp = bp, .ax = result, .di = 0, .si = 0, .dx = 0};
+  host_heap_return(&task, &registers);
+}
+
+void Thread::call(std::uint64_t cookie, const Arguments& arguments, std::uint64_t result) {
+  enter(cookie, arguments);
+  leave(result);
+}
+
+Totals& Totals::operator+=(const tr_stack& stack) {
+  alloc_objects += stack.alloc_objects;
+  alloc_bytes += stack.alloc_bytes;
+  free_objects += stack.free_objects;
+  free_bytes += stack.free_bytes;
+  birth_ticks += stack.birth_ticks;
+  return *this;
+}
+
+HostTest::HostTest() : space_((kernel_.reset(), 0)), main_(kTgid, kTgid) {
+  globals_ = {};
+  globals_.recording = 1;
+  globals_.next_space = 1;
+  globals_.next_stack = 1;
+  config_ = {.follow = 1,
+             .max_frames = TR_MAX_FRAMES,
+             .max_stacks = kStacks,
+             .max_chunks = kStacks,
+             .min_size = 0,
+             .max_size = ~0ULL};
+  space_ = attach(kTgid);
+}
+
+HostTest::~HostTest() { EXPECT_EQ(kernel_.open_reservations(), 0U) << "reserved in the ring buffer, never submitted"; }
+
+std::uint32_t HostTest::attach(std::uint32_t tgid, std::uint32_t hold) {
+  const std::uint32_t id = globals_.next_space++;
+  const std::uint32_t no_stack = globals_.next_stack++;
+  stack(no_stack).end = TR_END_NOT_STORED;
+  stack(no_stack).space = id;
+  space(id).tgid = tgid;
+  space(id).no_stack = no_stack;
+  space(id).users = 1;
+  const tr_process process{id, hold};
+  kernel_.map("processes").update(&tgid, &process, 0);
+  return id;
+}
+
+void HostTest::advance_generation() {
+  const std::uint32_t slot = (globals_.generation + 2) % TR_YOUNG_SLOTS;
+  for (std::uint32_t id = 0; id < kernel_.map("young").capacity(); ++id) {
+    kernel_.at<tr_young>("young", id).objects[slot] = 0;
+    kernel_.at<tr_young>("young", id).bytes[slot] = 0;
+  }
+  ++globals_.generation;
+}
+
+const tr_block* HostTest::block(std::uint64_t address, std::uint32_t in_space) {
+  return kernel_.find<tr_block>("blocks", tr_block_key{address, in_space});
+}
+
+std::vector<std::uint64_t> HostTest::frames(std::uint32_t stack_id) {
+  const tr_stack& of = stack(stack_id);
+  std::vector<std::uint64_t> out;
+  for (std::uint32_t i = 0; i < of.frame_count; ++i) {
+    const auto& chunk = kernel_.at<tr_stack_chunk>("stack_chunks", of.first_chunk + i / TR_CHUNK_FRAMES);
+    out.push_back(chunk.address[i % TR_CHUNK_FRAMES]);
+  }
+  return out;
+}
+
+Totals HostTest::totals(std::uint32_t of_space) {
+  Totals out;
+  for (std::uint32_t id = 0; id < kernel_.map("stacks").capacity(); ++id)
+    if (stack(id).space == of_space) out += stack(id);
+  return out;
+}
+
+std::pair<std::uint64_t, std::uint64_t> HostTest::young() {
+  std::uint64_t objects = 0;
+  std::uint64_t bytes = 0;
+  for (std::uint32_t id = 0; id < kernel_.map("young").capacity(); ++id) {
+    const auto& entry = kernel_.at<tr_young>("young", id);
+    for (std::uint32_t age = 0; age < TR_YOUNG_WINDOW; ++age) {
+      objects += entry.objects[(globals_.generation - age) % TR_YOUNG_SLOTS];
+      bytes += entry.bytes[(globals_.generation - age) % TR_YOUNG_SLOTS];
+    }
+  }
+  return {objects, bytes};
+}
+
+std::uint64_t HostTest::lost() const {
+  return std::accumulate(std::begin(globals_.losses), std::end(globals_.losses), std::uint64_t{0});
+}
+
+std::vector<tr_event> HostTest::events_of(tr_event_type type) {
+  std::vector<tr_event> out = kernel_.drain_events();
+  std::erase_if(out, [type](const tr_event& event) { return event.type != type; });
+  return out;
+}
+
+}  // namespace tracer::bpf_host

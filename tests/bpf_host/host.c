@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Constants that the loader sets, which tests set too; so nothing of bpf/ is constant here. */
+#define const
+#include "bpf/tracer.bpf.c"
+#undef const
+
+#include "tests/bpf_host/host.h"
+
+/* The kernel's structs behind one task, as long as a program runs in its name. */
+struct kernel_task {
+  struct task_struct task;
+  struct signal_struct signal;
+  struct mm_struct mm;
+  struct xol_area area;
+  __u64 cookie;
+};
+
+static struct kernel_task* current;
+
+static void begin(struct kernel_task* out, const struct host_task* task, __u64 cookie) {
+  out->area.vaddr = task->trampoline;
+  out->mm.uprobes_state.xol_area = task->trampoline ? &out->area : (struct xol_area*)0;
+  out->signal.live.counter = task->live_threads;
+  out->task.pid = (int)task->pid;
+  out->task.tgid = (int)task->tgid;
+  out->task.exit_code = task->exit_code;
+  out->task.mm = &out->mm;
+  out->task.signal = &out->signal;
+  out->cookie = cookie;
+}
+
+static struct kernel_task* switch_to(struct kernel_task* next) {
+  struct kernel_task* previous = current;
+  current = next;
+  return previous;
+}
+
+static struct pt_regs context_of(const struct host_registers* r) {
+  struct pt_regs out = {.bp = r->bp, .ax = r->ax, .dx = r->dx, .si = r->si, .di = r->di, .ip = r->ip, .sp = r->sp};
+  return out;
+}
+
+/* `task` is current while the program runs, and then the one that was current before. */
+static void run_with_registers(int (*program)(struct pt_regs*), const struct host_task* task,
+                               const struct host_registers* registers, __u64 cookie) {
+  struct kernel_task kernel = {0};
+  struct pt_regs context = context_of(registers);
+  begin(&kernel, task, cookie);
+  struct kernel_task* previous = switch_to(&kernel);
+  program(&context);
+  switch_to(previous);
+}
+
+void host_heap_entry(const struct host_task* task, const struct host_registers* registers, __u64 cookie) {
+  run_with_registers(heap_entry, task, registers, cookie);
+}
+
+void host_heap_return(const struct host_task* task, const struct host_registers* registers) {
+  run_with_registers(heap_return, task, registers, 0);
+}
+
+void host_library_entry(const struct host_task* task, __u64 cookie) {
+  const struct host_registers none = {0};
+  run_with_registers(library_entry, task, &none, cookie);
+}
+
+/* The programs on tracepoints; one tracepoint has two arguments at most. */
+static void run_with_arguments(int (*program)(struct bpf_raw_tracepoint_args*), struct kernel_task* task,
+                               const struct kernel_task* second) {
+  __u64 arguments[2] = {(__u64)&task->task, second ? (__u64)&second->task : 0};
+  struct kernel_task* previous = switch_to(task);
+  program((struct bpf_raw_tracepoint_args*)arguments);
+  switch_to(previous);
+}
+
+void host_process_fork(const struct host_task* parent, const struct host_task* child, int shares_memory) {
+  struct kernel_task kernel_parent = {0};
+  struct kernel_task kernel_child = {0};
+  begin(&kernel_parent, parent, 0);
+  begin(&kernel_child, child, 0);
+  if (shares_memory) kernel_child.task.mm = kernel_parent.task.mm;
+  run_with_arguments(process_fork, &kernel_parent, &kernel_child);
+}
+
+static int exec_program(struct bpf_raw_tracepoint_args* arguments) { return process_exec(arguments); }
+
+void host_process_exec(const struct host_task* task) {
+  struct kernel_task kernel = {0};
+  begin(&kernel, task, 0);
+  run_with_arguments(exec_program, &kernel, (struct kernel_task*)0);
+}
+
+void host_process_exit(const struct host_task* task) {
+  struct kernel_task kernel = {0};
+  begin(&kernel, task, 0);
+  run_with_arguments(process_exit, &kernel, (struct kernel_task*)0);
+}
+
+struct tr_globals* host_globals(void) { return &globals; }
+
+struct tr_config* host_config(void) { return (struct tr_config*)&config; }
+
+#define TR_HOST_COUNT(map, field) (sizeof(*(map).field) / sizeof(int))
+#define TR_HOST_MAP(map)                                                                               \
+  { &map, #map, TR_HOST_COUNT(map, type), sizeof(*(map).key), sizeof(*(map).value), TR_HOST_COUNT(map, max_entries) }
+
+const struct host_map* host_maps(__u32* count) {
+  static const struct host_map maps[] = {
+      TR_HOST_MAP(processes), TR_HOST_MAP(spaces), TR_HOST_MAP(blocks),       TR_HOST_MAP(stack_ids),
+      TR_HOST_MAP(stacks),    TR_HOST_MAP(young),  TR_HOST_MAP(stack_chunks), {
+          &events, "events", TR_HOST_COUNT(events, type), 0, 0, TR_HOST_COUNT(events, max_entries)}};
+  *count = sizeof(maps) / sizeof(maps[0]);
+  return maps;
+}
+
+void* bpf_task_storage_get(void* map, struct task_struct* task, void* value, __u64 flags) {
+  (void)value;
+  if (map != &threads) return (void*)0;
+  return host_task_storage((__u32)task->pid, sizeof(*threads.value), flags & BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+struct task_struct* bpf_get_current_task_btf(void) { return &current->task; }
+
+__u64 bpf_get_current_pid_tgid(void) { return (__u64)(__u32)current->task.tgid << 32 | (__u32)current->task.pid; }
+
+__u64 bpf_get_attach_cookie(void* ctx) {
+  (void)ctx;
+  return current->cookie;
+}

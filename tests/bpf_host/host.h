@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The BPF programs as functions of the host, each called in the name of a task. C, because bpf/ is.
+ *
+ * One program may run inside another (from a hook of the fake kernel): that is how tests let another thread come between
+ * two steps of a program. Not for several host threads.
+ */
+#ifndef TRACER_TESTS_BPF_HOST_HOST_H
+#define TRACER_TESTS_BPF_HOST_HOST_H
+
+#ifdef __cplusplus
+#include "bpf/abi/types.h"
+extern "C" {
+#endif
+
+/* The user registers that the programs read. */
+struct host_registers {
+  __u64 ip;
+  __u64 sp;
+  __u64 bp;
+  __u64 ax;
+  __u64 di;
+  __u64 si;
+  __u64 dx;
+};
+
+/* A thread as the kernel shows it to the programs. */
+struct host_task {
+  __u32 tgid;
+  __u32 pid;
+  __s32 exit_code;
+  __s32 live_threads; /* of its process: those that have not begun to exit */
+  __u64 trampoline;   /* where return probes send returning functions; 0: the process has no such page yet */
+};
+
+/* A map as bpf/maps.bpf.h declares it; sizes are 0 where it declares none. */
+struct host_map {
+  void* map;
+  const char* name;
+  __u32 type;
+  __u32 key_size;
+  __u32 value_size;
+  __u32 max_entries;
+};
+
+void host_heap_entry(const struct host_task* task, const struct host_registers* registers, __u64 cookie);
+void host_heap_return(const struct host_task* task, const struct host_registers* registers);
+void host_library_entry(const struct host_task* task, __u64 cookie);
+/* shares_memory: a child of vfork, or of clone with CLONE_VM. */
+void host_process_fork(const struct host_task* parent, const struct host_task* child, int shares_memory);
+void host_process_exec(const struct host_task* task);
+void host_process_exit(const struct host_task* task);
+
+struct tr_globals* host_globals(void);
+/* Read-only in the kernel; tests set it before programs run, like the loader. */
+struct tr_config* host_config(void);
+const struct host_map* host_maps(__u32* count);
+
+/* In shim.cpp: the storage of task `pid`, made when it is missing and `create`; NULL when there is no memory. */
+void* host_task_storage(__u32 pid, __u32 size, int create);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

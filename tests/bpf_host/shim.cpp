@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cerrno>
+#include <iterator>
+#include <utility>
+
+#include "tests/bpf_host/fake_kernel.h"
+
+namespace tracer::bpf_host {
+namespace {
+
+// The kernel's numbers (enum bpf_map_type, update flags); vmlinux.h has them for C only.
+constexpr std::uint32_t kHash = 1;
+constexpr std::uint32_t kRingBuffer = 27;
+constexpr std::uint64_t kNoExist = 1;
+constexpr std::uint64_t kExist = 2;
+// What a record of the ring buffer takes beside its data (BPF_RINGBUF_HDR_SZ).
+constexpr std::size_t kRecordHeader = 8;
+// Fresh memory that the kernel does not clear looks like this.
+constexpr int kGarbage = 0xa5;
+
+std::unique_ptr<std::byte[]> zeroed(std::size_t size) { return std::make_unique<std::byte[]>(size); }
+
+std::uint32_t index_of(const void* key) {
+  std::uint32_t index = 0;
+  std::memcpy(&index, key, sizeof(index));
+  return index;
+}
+
+}  // namespace
+
+FakeMap::FakeMap(const host_map& definition, std::uint32_t capacity) : definition_(definition), capacity_(capacity) {
+  if (!is_hash()) array_ = zeroed(std::size_t{capacity} * definition.value_size);
+}
+
+bool FakeMap::is_hash() const { return definition_.type == kHash; }
+
+void* FakeMap::find(const void* key) {
+  if (!is_hash()) {
+    const std::uint32_t index = index_of(key);
+    return index < capacity_ ? &array_[std::size_t{index} * definition_.value_size] : nullptr;
+  }
+  const auto found = hash_.find(text(key));
+  return found == hash_.end() ? nullptr : found->second.get();
+}
+
+long FakeMap::update(const void* key, const void* value, std::uint64_t flags) {
+  if (flags > kExist) return -EINVAL;
+  void* element = find(key);
+  if (element == nullptr && !is_hash()) return -E2BIG;
+  if (element != nullptr && flags == kNoExist) return -EEXIST;
+  if (element == nullptr && flags == kExist) return -ENOENT;
+  if (element == nullptr) {
+    if (hash_.size() >= capacity_) return -E2BIG;
+    element = (hash_[text(key)] = zeroed(definition_.value_size)).get();
+  }
+  std::memcpy(element, value, definition_.value_size);
+  return 0;
+}
+
+long FakeMap::remove(const void* key) {
+  if (!is_hash()) return -EINVAL;
+  return hash_.erase(text(key)) == 1 ? 0 : -ENOENT;
+}
+
+void FakeMap::for_each(const std::function<void(const void*, const void*)>& visit) const {
+  for (const auto& [key, value] : hash_) visit(key.data(), value.get());
+}
+
+bool TargetMemory::read(std::uint64_t address, void* out, std::size_t size) const {
+  const auto next = ranges_.upper_bound(address);
+  if (next == ranges_.begin()) return false;
+  const auto& [start, bytes] = *std::prev(next);
+  const std::uint64_t offset = address - start;
+  if (offset > bytes.size() || size > bytes.size() - offset) return false;
+  std::memcpy(out, bytes.data() + offset, size);
+  return true;
+}
+
+void TargetMemory::write(std::uint64_t address, std::uint64_t word) {
+  auto& [start, bytes] = *std::prev(ranges_.upper_bound(address));
+  std::memcpy(bytes.data() + bytes.size() - (start + bytes.size() - address), &word, sizeof(word));
+}
+
+FakeKernel& FakeKernel::instance() {
+  static FakeKernel kernel;
+  return kernel;
+}
+
+void FakeKernel::reset() {
+  std::uint32_t count = 0;
+  const host_map* maps = host_maps(&count);
+  for (const host_map* map = maps; map != maps + count; ++map) {
+    by_name_[map->name] = map->map;
+    set_capacity(map->name, map->max_entries);
+  }
+  storage_.clear();
+  reserved_.clear();
+  drain_events();
+  memory.clear();
+  time_ns = 0;
+  signals.clear();
+  has_thread_memory = true;
+  interruption_ = {};
+}
+
+void FakeKernel::set_capacity(std::string_view name, std::uint32_t capacity) {
+  std::uint32_t count = 0;
+  const host_map* maps = host_maps(&count);
+  const host_map* definition = std::find_if(maps, maps + count, [&](const host_map& map) { return map.name == name; });
+  if (definition->type == kRingBuffer) ring_size_ = capacity;
+  by_address_[definition->map] = {definition->name, std::make_unique<FakeMap>(*definition, capacity)};
+}
+
+FakeMap& FakeKernel::map(std::string_view name) { return map_at(by_name_.at(name)); }
+
+void FakeKernel::run_interruption(Step step, std::string_view map) {
+  if (!interruption_.action || interruption_.step != step || interruption_.map != map) return;
+  // Out of the way first: what it runs comes here again.
+  std::exchange(interruption_, {}).action();
+}
+
+long FakeKernel::update(void* map, const void* key, const void* value, std::uint64_t flags) {
+  Entry& entry = by_address_.at(map);
+  run_interruption(Step::kUpdate, entry.name);
+  return entry.map->update(key, value, flags);
+}
+
+long FakeKernel::remove(void* map, const void* key) {
+  Entry& entry = by_address_.at(map);
+  run_interruption(Step::kRemove, entry.name);
+  return entry.map->remove(key);
+}
+
+void* FakeKernel::reserve(std::size_t size) {
+  const std::size_t needed = (size + 7) / 8 * 8 + kRecordHeader;
+  if (ring_used_ + needed > ring_size_) return nullptr;
+  ring_used_ += needed;
+  Bytes record(new std::byte[size]);
+  std::memset(record.get(), kGarbage, size);
+  return reserved_.emplace_back(std::move(record)).get();
+}
+
+void FakeKernel::submit(void* data) {
+  const auto found =
+      std::find_if(reserved_.begin(), reserved_.end(), [&](const Bytes& record) { return record.get() == data; });
+  tr_event event;
+  std::memcpy(&event, data, sizeof(event));
+  events_.push_back(event);
+  reserved_.erase(found);
+}
+
+std::vector<tr_event> FakeKernel::drain_events() {
+  ring_used_ = 0;
+  return std::exchange(events_, {});
+}
+
+void* FakeKernel::task_storage(std::uint32_t pid, std::size_t size, bool create) {
+  const auto found = storage_.find(pid);
+  if (found != storage_.end()) return found->second.get();
+  if (!create || !has_thread_memory) return nullptr;
+  return (storage_[pid] = zeroed(size)).get();
+}
+
+}  // namespace tracer::bpf_host
+
+using tracer::bpf_host::FakeKernel;
+
+extern "C" {
+
+void* bpf_map_lookup_elem(void* map, const void* key) { return FakeKernel::instance().map_at(map).find(key); }
+
+long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 flags) {
+  return FakeKernel::instance().update(map, key, value, flags);
+}
+
+long bpf_map_delete_elem(void* map, const void* key) { return FakeKernel::instance().remove(map, key); }
+
+void* bpf_ringbuf_reserve(void*, __u64 size, __u64) { return FakeKernel::instance().reserve(size); }
+
+void bpf_ringbuf_submit(void* data, __u64) { FakeKernel::instance().submit(data); }
+
+long bpf_probe_read_user(void* out, __u32 size, const void* address) {
+  const auto from = reinterpret_cast<std::uint64_t>(address);
+  if (FakeKernel::instance().memory.read(from, out, size)) return 0;
+  std::memset(out, 0, size);  // as the kernel does
+  return -EFAULT;
+}
+
+__u64 bpf_ktime_get_ns(void) { return FakeKernel::instance().time_ns; }
+
+long bpf_send_signal(__u32 signal) {
+  FakeKernel::instance().signals.push_back(signal);
+  return 0;
+}
+
+void* host_task_storage(__u32 pid, __u32 size, int create) {
+  return FakeKernel::instance().task_storage(pid, size, create != 0);
+}
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the BPF headers of the kernel and of libbpf give to bpf/, for a build of the same sources on the host. Seen by
+ * host.c only; fake_kernel.h is what tests see of it.
+ *
+ * A map stays what it is in the BPF build: a struct of pointers whose types say its key, its value and its size. The
+ * helpers know a map by its address; host.c lists them all in host_maps().
+ */
+#ifndef TRACER_TESTS_BPF_HOST_SHIM_H
+#define TRACER_TESTS_BPF_HOST_SHIM_H
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunknown-pragmas"
+#include "vmlinux/x86/vmlinux.h"
+#pragma GCC diagnostic pop
+
+#define SEC(name)
+#define __uint(name, value) int(*name)[value]
+#define __type(name, value) __typeof__(value)* name
+
+#define TR_HOST_PICK(_1, _2, _3, name, ...) name
+#define TR_HOST_READ_1(source, a) ((source)->a)
+#define TR_HOST_READ_2(source, a, b) ((source)->a->b)
+#define BPF_CORE_READ(...) TR_HOST_PICK(__VA_ARGS__, TR_HOST_READ_2, TR_HOST_READ_1)(__VA_ARGS__)
+
+/* As bpf-helpers(7) describes them. In shim.cpp: */
+void* bpf_map_lookup_elem(void* map, const void* key);
+long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 flags);
+long bpf_map_delete_elem(void* map, const void* key);
+void* bpf_ringbuf_reserve(void* map, __u64 size, __u64 flags);
+void bpf_ringbuf_submit(void* data, __u64 flags);
+long bpf_probe_read_user(void* out, __u32 size, const void* address);
+__u64 bpf_ktime_get_ns(void);
+long bpf_send_signal(__u32 signal);
+
+/* In host.c, which knows the task that runs: */
+void* bpf_task_storage_get(void* map, struct task_struct* task, void* value, __u64 flags);
+struct task_struct* bpf_get_current_task_btf(void);
+__u64 bpf_get_current_pid_tgid(void);
+__u64 bpf_get_attach_cookie(void* ctx);
+
+#endif
