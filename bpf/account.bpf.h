@@ -59,17 +59,20 @@ TR_INLINE bool take_block(const struct tr_block_key* key, struct tr_block* out) 
   return bpf_map_delete_elem(&blocks, key) == 0;
 }
 
+/* The allocator hands out this address: if our books hold it as live, we did not see its free. False when they do not. */
+TR_INLINE bool miss_free(struct tr_space* space, const struct tr_block_key* key) {
+  struct tr_block old;
+  if (!take_block(key, &old)) return false;
+  lose(TR_LOSS_FREE_MISSED);
+  account_free(&old);
+  change_live_bytes(space, -(__s64)old.size);
+  return true;
+}
+
 /* Enters a block. False when the table is full: nothing is accounted then but the loss. */
 TR_INLINE bool enter_block(struct tr_space* space, const struct tr_block_key* key, const struct tr_block* block) {
   long error = bpf_map_update_elem(&blocks, key, block, BPF_NOEXIST);
-  struct tr_block old;
-  if (error && take_block(key, &old)) {
-    /* The allocator hands out an address that our books hold as live: we did not see its free. */
-    lose(TR_LOSS_FREE_MISSED);
-    account_free(&old);
-    change_live_bytes(space, -(__s64)old.size);
-    error = bpf_map_update_elem(&blocks, key, block, BPF_NOEXIST);
-  }
+  if (error && miss_free(space, key)) error = bpf_map_update_elem(&blocks, key, block, BPF_NOEXIST);
   if (error) {
     lose(TR_LOSS_BLOCKS_FULL);
     return false;

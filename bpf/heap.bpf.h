@@ -81,6 +81,17 @@ TR_INLINE void realloc_enter(struct tr_thread* t, __u32 space_id) {
   t->old_known = t->old_address && take_block(&key, &t->old);
 }
 
+/* The realloc in flight has not happened, as far as we know: its block is in the books as it was. */
+TR_INLINE void put_back_block(struct tr_thread* t, struct tr_space* space) {
+  struct tr_block_key key = {.address = t->old_address, .space = t->space};
+  if (!t->old_known) return;
+  if (bpf_map_update_elem(&blocks, &key, &t->old, BPF_NOEXIST)) {
+    lose(TR_LOSS_BLOCKS_FULL);
+    account_free(&t->old);
+    change_live_bytes(space, -(__s64)t->old.size);
+  }
+}
+
 TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
   if (!globals.recording) return 0;
   struct tr_process* process = find_process(current_tgid());
@@ -105,6 +116,7 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
       return 0;
     }
     lose(TR_LOSS_CALL_ABANDONED);
+    put_back_block(t, space);
     t->sp = 0;
   }
 
@@ -144,7 +156,6 @@ TR_INLINE bool returned_block(const struct pt_regs* ctx, const struct tr_thread*
 
 /* A failed realloc leaves the block as it was; a realloc to size 0 that returns NULL has freed it (glibc). */
 TR_INLINE void realloc_failed(struct tr_thread* t, struct tr_space* space) {
-  struct tr_block_key key = {.address = t->old_address, .space = t->space};
   if (t->old_address && t->size == 0) {
     if (!t->old_known) {
       __sync_fetch_and_add(&space->free_unknown, 1);
@@ -155,12 +166,7 @@ TR_INLINE void realloc_failed(struct tr_thread* t, struct tr_space* space) {
     return;
   }
   __sync_fetch_and_add(&space->failed_objects, 1);
-  if (!t->old_known) return;
-  if (bpf_map_update_elem(&blocks, &key, &t->old, BPF_NOEXIST)) {
-    lose(TR_LOSS_BLOCKS_FULL);
-    account_free(&t->old);
-    change_live_bytes(space, -(__s64)t->old.size);
-  }
+  put_back_block(t, space);
 }
 
 /* A successful call: one allocation, and for a realloc one free. */
@@ -179,7 +185,10 @@ TR_INLINE void call_succeeded(struct tr_thread* t, struct tr_space* space, __u64
     block.generation = globals.generation;
     if (t->old_address) __sync_fetch_and_add(&space->free_unknown, 1);
   }
-  if (!t->skip && enter_block(space, &key, &block)) delta += (__s64)t->size;
+  if (t->skip)
+    miss_free(space, &key);
+  else if (enter_block(space, &key, &block))
+    delta += (__s64)t->size;
   if (t->freed_address == address) t->freed_address = 0;
   change_live_bytes(space, delta);
 }

@@ -60,8 +60,9 @@ TR_INLINE void thread_exited(struct task_struct* task) {
   struct tr_process* process = find_process(tgid);
   if (!process) return;
   __u32 space = process->space;
+  /* The last two threads may both come here when they exit at one instant; one of them removes the process. */
+  if (bpf_map_delete_elem(&processes, &tgid)) return;
   leave_space(space);
-  bpf_map_delete_elem(&processes, &tgid);
   emit(TR_EVENT_EXIT, tgid, space, BPF_CORE_READ(task, exit_code));
 }
 

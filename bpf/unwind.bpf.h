@@ -90,7 +90,7 @@ TR_INLINE void unwind(const struct pt_regs* ctx, struct tr_thread* t, __u32 max_
       n = i + 1;
       lowest = fp + sizeof(record);
       fp = record.frame_pointer;
-      if (i + 1 == TR_MAX_FRAMES) t->stack_end = TR_END_DEPTH;
+      if (i + 1 == TR_MAX_FRAMES) t->stack_end = fp ? TR_END_DEPTH : TR_END_ROOT;
     }
   }
   t->frame_count = n;

@@ -51,12 +51,12 @@ void Thread::call(std::uint64_t cookie, const Arguments& arguments, std::uint64_
   leave(result);
 }
 
-Totals& Totals::operator+=(const tr_stack& stack) {
-  alloc_objects += stack.alloc_objects;
-  alloc_bytes += stack.alloc_bytes;
-  free_objects += stack.free_objects;
-  free_bytes += stack.free_bytes;
-  birth_ticks += stack.birth_ticks;
+Totals& Totals::operator+=(const Totals& other) {
+  alloc_objects += other.alloc_objects;
+  alloc_bytes += other.alloc_bytes;
+  free_objects += other.free_objects;
+  free_bytes += other.free_bytes;
+  birth_ticks += other.birth_ticks;
   return *this;
 }
 
@@ -67,8 +67,8 @@ HostTest::HostTest() : space_((kernel_.reset(), 0)), main_(kTgid, kTgid) {
   globals_.next_stack = 1;
   config_ = {.follow = 1,
              .max_frames = TR_MAX_FRAMES,
-             .max_stacks = kStacks,
-             .max_chunks = kStacks,
+             .max_stacks = kStackCapacity,
+             .max_chunks = kStackCapacity,
              .min_size = 0,
              .max_size = ~0ULL};
   space_ = attach(kTgid);
@@ -112,10 +112,14 @@ std::vector<std::uint64_t> HostTest::frames(std::uint32_t stack_id) {
   return out;
 }
 
+Totals HostTest::totals_of(const tr_stack& stack) {
+  return {stack.alloc_objects, stack.alloc_bytes, stack.free_objects, stack.free_bytes, stack.birth_ticks};
+}
+
 Totals HostTest::totals(std::uint32_t of_space) {
   Totals out;
   for (std::uint32_t id = 0; id < kernel_.map("stacks").capacity(); ++id)
-    if (stack(id).space == of_space) out += stack(id);
+    if (stack(id).space == of_space) out += totals_of(stack(id));
   return out;
 }
 

@@ -26,6 +26,7 @@ constexpr std::uint64_t kMallocSite = 0x7ffff7e4a3c4;  // the probed instruction
 constexpr std::uint64_t kTrampoline = 0x7fffffffe000;
 constexpr std::uint64_t kHeap = 0x555555559000;  // where tests let blocks lie
 constexpr std::uint32_t kTgid = 4242;
+constexpr std::uint32_t kStackCapacity = 1024;  // as bpf/maps.bpf.h declares it
 
 struct Arguments {
   std::uint64_t first = 0;
@@ -85,15 +86,13 @@ struct Totals {
 
   std::uint64_t live_objects() const { return alloc_objects - free_objects; }
   std::uint64_t live_bytes() const { return alloc_bytes - free_bytes; }
-  Totals& operator+=(const tr_stack& stack);
+  Totals& operator+=(const Totals& other);
   bool operator==(const Totals&) const = default;
 };
 
 /// A fresh kernel with one traced process, recording.
 class HostTest : public testing::Test {
  protected:
-  static constexpr std::uint32_t kStacks = 1024;
-
   HostTest();
   ~HostTest() override;
 
@@ -108,6 +107,7 @@ class HostTest : public testing::Test {
   const tr_block* block(std::uint64_t address, std::uint32_t in_space = 1);
   std::uint32_t stack_id(std::uint64_t address) { return block(address)->stack_id; }
   std::vector<std::uint64_t> frames(std::uint32_t stack_id);
+  static Totals totals_of(const tr_stack& stack);
   Totals totals(std::uint32_t of_space = 1);
   /// Live and not older than the window: objects and bytes over all stacks.
   std::pair<std::uint64_t, std::uint64_t> young();

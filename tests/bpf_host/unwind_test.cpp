@@ -130,12 +130,11 @@ TEST_F(UnwindTest, AStackPointerThatCannotBeReadLeavesTheProbedFunction) {
 TEST_F(UnwindTest, AHugeFrameIsTakenForABrokenChain) {
   main_.set_callers(abc_);
   const std::uint64_t far = main_.sp + (1 << 20);
-  kernel_.memory.map(far, 64);
+  kernel_.memory.map(far, 0x1000);
   main_.set_record(far, 0, 0xf000);
   main_.bp = far;
   EXPECT_EQ(walk().callers, (Addresses{0xa000, 0xf000})) << "exactly the limit";
 
-  kernel_.memory.map(far + 64, 64);
   main_.set_record(far + 64, 0, 0xf000);
   main_.bp = far + 64;
   const Walk found = walk();

@@ -3,7 +3,7 @@
 
 import unittest
 
-from harness import BACKENDS, RootTest, Tracer, functions_of, leaks_by_function, run_tracer, fixture
+from rig import BACKENDS, RootTest, Tracer, functions_of, leaks_by_function, run_tracer, fixture
 
 
 class ExactTotals(RootTest):

@@ -252,7 +252,9 @@ class Case(unittest.TestCase):
     def attach(self, target, *options):
         """A tracer that records `target`, without periodic snapshots unless asked."""
         pid = target if isinstance(target, int) else target.pid
-        return Tracer(self, "-f", "ndjson", "-T", "0", "-i", "1h", *options, "-p", pid).wait_recording()
+        defaults = {"-f": "ndjson", "-T": "0", "-i": "1h"}
+        given = [word for option, value in defaults.items() if option not in options for word in (option, value)]
+        return Tracer(self, *given, *options, "-p", pid).wait_recording()
 
     def trace_scene(self, name, *options, number=0):
         """Attaches to a scene before it acts; its truth and the records, when it has acted and still lives."""

@@ -10,7 +10,7 @@ import tempfile
 import time
 import unittest
 
-from harness import LIMIT, TRACER, RootTest, Tracer, fixture, leaks_by_function, run_tracer
+from rig import LIMIT, TRACER, RootTest, Tracer, fixture, leaks_by_function, run_tracer
 
 
 def last_snapshots(tracer):

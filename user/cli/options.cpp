@@ -8,6 +8,7 @@
 #include <charconv>
 #include <regex>
 #include <string_view>
+#include <unordered_set>
 
 #include "base/units.h"
 
@@ -20,7 +21,10 @@ using session::Format;
 
 constexpr pid_t kLargestPid = 1 << 22;  // PID_MAX_LIMIT, proc(5)
 constexpr std::uint64_t kLeastMemory = 16ULL << 20;
-constexpr const char* kForms = "'tracer --pid PID' attaches to a process, 'tracer -- COMMAND' starts one; see 'tracer --help'";
+// std::regex recurses for every character of a pattern: a long one would overflow the stack.
+constexpr std::size_t kLongestPattern = 1000;
+constexpr const char* kForms =
+    "'tracer --pid PID' attaches to a process, 'tracer -- COMMAND' starts one; see 'tracer --help'";
 
 /// The options as text, before their values are looked at.
 struct Raw {
@@ -35,6 +39,8 @@ struct Raw {
   bool quiet = false, no_inline = false, no_demangle = false;
   int verbose = 0;
 };
+
+bool takes_value(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
 
 /// Every option of the tracer. `--help` is written by hand below; a test holds the two against each other.
 void declare(CLI::App& app, Raw& raw) {
@@ -64,9 +70,12 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--probe-backend", raw.backend);
   app.add_flag("-q,--quiet", raw.quiet);
   app.add_flag("-v,--verbose", raw.verbose);
-  // Everything from the first word on is the command; options behind it are its own.
-  app.add_option("command", raw.command)->expected(-1);
-  app.positionals_at_end();
+  for (CLI::Option* option : app.get_options()) {
+    if (takes_value(*option)) option->type_name("value");  // a word of CLI11's messages
+  }
+  // Everything from the first word on is the command, and stays as it was given: as a positional of CLI11 its
+  // "[a,b]" would become two words and its "[]" none.
+  app.prefix_command();
 }
 
 Error usage(std::string message, std::string hint = "see 'tracer --help'") {
@@ -84,7 +93,8 @@ class Reader {
   void size(const std::string& option, const std::string& text, std::uint64_t* out) {
     if (!text.empty()) take(option, parse_size_bytes(text), out);
   }
-  void number(const std::string& option, const std::string& text, std::uint64_t least, std::uint64_t most, std::uint64_t* out) {
+  void number(const std::string& option, const std::string& text, std::uint64_t least, std::uint64_t most,
+              std::uint64_t* out) {
     if (text.empty()) return;
     std::uint64_t value = 0;
     const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -93,10 +103,13 @@ class Reader {
     *out = value;
   }
   void regex(const std::string& option, const std::string& text) {
+    if (text.size() > kLongestPattern)
+      return fail(usage(fmt::format("{}: longer than {} characters", option, kLongestPattern)));
     try {
       std::regex(text, std::regex::ECMAScript);
     } catch (const std::regex_error& failure) {
-      fail(usage(fmt::format("{} '{}': not a regular expression", option, text), "the syntax is that of ECMAScript (JavaScript)"));
+      fail(usage(fmt::format("{} '{}': not a regular expression", option, text),
+                 "the syntax is that of ECMAScript (JavaScript)"));
     }
   }
   void fail(Error failure) {
@@ -113,6 +126,7 @@ class Reader {
 };
 
 void read_pids(const Raw& raw, Reader& reader, Config& config) {
+  std::unordered_set<pid_t> seen;
   for (const std::string& list : raw.pids) {
     std::string_view rest = list;
     for (bool more = true; more;) {
@@ -125,7 +139,7 @@ void read_pids(const Raw& raw, Reader& reader, Config& config) {
       reader.number("--pid", word, 1, kLargestPid, &pid);
       if (reader.error) return;
       const auto value = static_cast<pid_t>(pid);
-      if (std::ranges::find(config.pids, value) == config.pids.end()) config.pids.push_back(value);
+      if (seen.insert(value).second) config.pids.push_back(value);
     }
   }
 }
@@ -146,7 +160,8 @@ std::optional<Format> format_of_extension(std::string_view path) {
 void read_outputs(const Raw& raw, Reader& reader, Config& config) {
   const std::optional<Format> named = format_named(raw.format);
   if (!raw.format.empty() && !named)
-    return reader.fail(usage(fmt::format("--format '{}': unknown format", raw.format), "the formats are table and ndjson"));
+    return reader.fail(
+        usage(fmt::format("--format '{}': unknown format", raw.format), "the formats are table and ndjson"));
   config.outputs.clear();
   for (const std::string& path : raw.outputs) {
     if (path == "-") {
@@ -209,7 +224,8 @@ void read_targets(const Raw& raw, Reader& reader, Config& config) {
   if (!config.pids.empty() && !config.command.empty())
     reader.fail(usage("--pid and a command exclude each other", kForms));
   if (config.pids.empty() && config.command.empty() && !raw.check) reader.fail(usage("nothing to trace", kForms));
-  if (raw.check && !config.command.empty()) reader.fail(usage("--check takes no command", "use 'tracer --check --pid PID'"));
+  if (raw.check && !config.command.empty())
+    reader.fail(usage("--check takes no command", "use 'tracer --check --pid PID'"));
 }
 
 /// How many letters must change, for "did you mean".
@@ -243,26 +259,55 @@ std::string hint_for(const CLI::App& app, std::string_view word) {
   return best.empty() ? "see 'tracer --help'" : fmt::format("did you mean {}?", best);
 }
 
-Result<void> parse_words(CLI::App& app, int argc, const char* const* argv) {
+Error unknown_option(const CLI::App& app, std::string_view word) {
+  return usage(fmt::format("unknown option {}", word), hint_for(app, word.substr(0, word.find('='))));
+}
+
+/// Values that CLI11 lets pass: the empty one of a script whose variable is not set, and that of "--check=false".
+Result<void> check_values(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& value : option->results()) {
+      if (!takes_value(*option) && value != "true") return usage(fmt::format("{} takes no value", option->get_name()));
+      if (value.empty()) return usage(fmt::format("{}: an empty value", option->get_name()));
+    }
+  }
+  return {};
+}
+
+/// What CLI11 left over: the command, perhaps behind "--", or an unknown option and all that follows it.
+Result<void> take_command(const CLI::App& app, Raw& raw) {
+  std::vector<std::string> words = app.remaining();
+  if (words.empty()) return {};
+  if (words.front() == "--")
+    words.erase(words.begin());
+  else if (words.front().starts_with('-') && words.front() != "-")
+    return unknown_option(app, words.front());
+  raw.command = std::move(words);
+  return {};
+}
+
+/// Fills `raw`. After a failure `raw.command` is what could still be told apart as the command.
+Result<void> parse_words(int argc, const char* const* argv, Raw& raw) {
+  // execve(2) allows it, and CLI11 reads argv[0].
+  if (argc < 1) return usage("nothing to trace", kForms);
+  CLI::App app;
+  declare(app, raw);
+  std::optional<Error> failed;
   try {
     app.parse(argc, argv);
-    return {};
-  } catch (const CLI::ExtrasError& failure) {
-    const std::vector<std::string> extras = app.remaining();
-    const std::string word = extras.empty() ? std::string() : extras.back();
-    return usage(fmt::format("unknown option {}", word), hint_for(app, word));
   } catch (const CLI::ParseError& failure) {
-    return usage(failure.what());
+    failed = usage(failure.what());
   }
+  Result<void> command = take_command(app, raw);
+  if (failed) return std::move(*failed);
+  return command ? check_values(app) : std::move(command);
 }
 
 }  // namespace
 
 Result<Options> parse_options(int argc, const char* const* argv) {
   Raw raw;
-  CLI::App app;
-  declare(app, raw);
-  if (Result<void> parsed = parse_words(app, argc, argv); !parsed) return std::move(parsed).error();
+  if (Result<void> parsed = parse_words(argc, argv, raw); !parsed) return std::move(parsed).error();
 
   Options options;
   options.verbosity = raw.quiet ? 0 : 1 + std::min(raw.verbose, 2);
@@ -289,7 +334,10 @@ Result<Options> parse_options(int argc, const char* const* argv) {
 }
 
 ExitCode usage_exit_code(int argc, const char* const* argv) {
-  // Whatever else is wrong, "--" says that a command was to be run.
+  Raw raw;
+  if (parse_words(argc, argv, raw) || !raw.command.empty())
+    return raw.command.empty() ? ExitCode::kUsage : ExitCode::kTracerFailed;
+  // Options that cannot be told from a command; still "--" says that one was to be run.
   for (int i = 1; i < argc; ++i) {
     if (std::string_view(argv[i]) == "--" && i + 1 < argc) return ExitCode::kTracerFailed;
   }

@@ -14,8 +14,8 @@ struct Options {
   enum class Mode { kTrace, kCheck, kHelp, kVersion };
 
   Mode mode = Mode::kTrace;
-  int verbosity = 1;        ///< 0 quiet, 1 normal, 2 -v, 3 -vv
-  session::Config config;   ///< for kTrace; for kCheck only its pids
+  int verbosity = 1;       ///< 0 quiet, 1 normal, 2 -v, 3 -vv
+  session::Config config;  ///< for kTrace; for kCheck only its pids
 };
 
 /// Reads the command line. Fails with kUsage and a hint; never exits and never prints.

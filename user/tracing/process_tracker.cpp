@@ -64,15 +64,19 @@ Result<bool> ProcessTracker::read_once(TracedProcess& process) {
     return identity.ok() && *identity == range.library->identity();
   };
   const AddressSpace::Update update = process.addresses.update(*mappings, epoch, is_same_file);
-  let_go(process, update.vanished);
   bool failed = false;
   for (const proc::Mapping& mapping : update.appeared) {
     Result<void> added = add_mapping(process, mapping, epoch);
     if (added) continue;
     // A mapping that went away in between is no failure: the next read will not list it.
-    if (added.error().kind() != ErrorKind::kGone) return std::move(added).error();
+    if (added.error().kind() != ErrorKind::kGone) {
+      let_go(process, update.vanished);
+      return std::move(added).error();
+    }
     failed = true;
   }
+  // Last, since the names that a retiring library is asked for can lead to another refresh().
+  let_go(process, update.vanished);
   return update.appeared.empty() && !failed;
 }
 

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Registers, cookies and stacks of noise: whatever a target does, the programs stay within their bounds (the sanitizers
+// watch) and the books stay consistent.
+#include <map>
+#include <random>
+
+#include "tests/bpf_host/harness.h"
+
+namespace tracer::bpf_host {
+namespace {
+
+class FuzzTest : public HostTest {
+ protected:
+  static constexpr int kRounds = 30'000;
+
+  std::uint64_t random(std::uint64_t below) { return generator_() % below; }
+  /// An address in the stack, at its edges, or anything.
+  std::uint64_t random_word() {
+    switch (random(8)) {
+      case 0:
+        return generator_();
+      case 1:
+        return random(64);
+      case 2:
+        return ~random(64);
+      case 3:
+        return main_.stack_start() + Thread::kStackSize - random(40);
+      case 4:
+        return kTrampoline;
+      case 5:
+        return kHeap + random(64) * 16;
+      default:
+        return main_.stack_start() + random(Thread::kStackSize / 8) * 8;
+    }
+  }
+  void scribble() {
+    for (int i = 0; i < 64; ++i)
+      kernel_.memory.write(main_.stack_start() + random(Thread::kStackSize / 8) * 8, random_word());
+  }
+  host_registers registers() {
+    return {.ip = random_word(),
+            .sp = random_word(),
+            .bp = random_word(),
+            .ax = random_word(),
+            .di = random_word(),
+            .si = random_word(),
+            .dx = random_word()};
+  }
+  void run_any_program() {
+    const host_registers noise = registers();
+    host_task task = main_.task;
+    task.pid += static_cast<std::uint32_t>(random(3));
+    task.trampoline = random(10) == 0 ? 0 : kTrampoline;
+    // Kinds of call, known and not, with any choice of arguments.
+    const std::uint64_t cookie = (generator_() & ~0xffULL) | random(9);
+    switch (random(16)) {
+      case 0:
+        return host_library_entry(&task, cookie);
+      case 1:
+      case 2:
+      case 3:
+      case 4:
+        return host_heap_return(&task, &noise);
+      case 5:
+        globals_.generation += static_cast<std::uint32_t>(random(3));
+        return;
+      default:
+        host_heap_entry(&task, &noise, cookie);
+        if (random(2) == 0) return;
+        host_registers back = noise;
+        back.sp = noise.sp + 8;
+        back.ax = random_word();
+        return host_heap_return(&task, &back);
+    }
+  }
+
+  std::mt19937_64 generator_{1};
+};
+
+TEST_F(FuzzTest, NoiseBreaksNeitherBoundsNorBooks) {
+  for (int i = 0; i < kRounds; ++i) {
+    if (i % 16 == 0) scribble();
+    if (i % 256 == 0) config_.max_frames = 2 + static_cast<std::uint32_t>(random(TR_MAX_FRAMES - 1));
+    run_any_program();
+    if (i % 1000 == 0) kernel_.drain_events();
+  }
+  const Totals sums = totals();
+  EXPECT_GT(sums.alloc_objects, 1000U);
+  EXPECT_EQ(sums.live_bytes(), space(space_).live_bytes);
+  EXPECT_LE(globals_.next_stack, config_.max_stacks);
+  for (std::uint32_t id = 1; id < globals_.next_stack; ++id) {
+    const tr_stack& stored = stack(id);
+    EXPECT_LE(stored.frame_count, TR_MAX_FRAMES);
+    EXPECT_LE(stored.end, TR_END_NOT_STORED);
+    EXPECT_LE(stored.free_objects, stored.alloc_objects);
+    if (stored.space != 0 && stored.end != TR_END_NOT_STORED) {
+      EXPECT_GE(stored.frame_count, 1U);
+    }
+  }
+}
+
+TEST_F(FuzzTest, EveryBlockInTheTableIsLiveInItsStack) {
+  for (int i = 0; i < kRounds; ++i) {
+    if (i % 16 == 0) scribble();
+    run_any_program();
+  }
+  std::map<std::uint32_t, std::uint64_t> objects;
+  kernel_.map("blocks").for_each(
+      [&](const void*, const void* value) { ++objects[static_cast<const tr_block*>(value)->stack_id]; });
+  EXPECT_FALSE(objects.empty());
+  for (const auto& [id, count] : objects) EXPECT_LE(count, totals_of(stack(id)).live_objects());
+}
+
+}  // namespace
+}  // namespace tracer::bpf_host

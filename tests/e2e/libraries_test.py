@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Libraries that come and go while the trace runs."""
+
+import os
+
+import harness
+from harness import BACKENDS, Case, Target, scene, site
+
+
+class LibrariesTest(Case):
+    def test_each_plugin_gets_its_own_bytes_although_they_share_addresses(self):
+        for backend in BACKENDS:
+            with self.subTest(backend=backend):
+                truth, records = self.trace_scene("plugins", "--probe-backend", backend)
+                self.assertEqual(records.by_function("plugin_a_leak"), site(30, 1111))
+                self.assertEqual(records.by_function("plugin_b_leak"), site(30, 2222))
+                # The linker's own blocks come on top of these.
+                self.assertGreaterEqual(records.summary["alloc_bytes_total"], truth["alloc_bytes_total"])
+                self.assert_nothing_lost(records)
+
+    def test_loading_and_unloading_is_told(self):
+        _, records = self.trace_scene("plugins")
+        for event in ("load", "unload"):
+            names = [os.path.basename(record["path"]) for record in records.of("library", event=event)]
+            self.assertEqual(names.count("plugin_a.so"), 3, (event, names))
+            self.assertEqual(names.count("plugin_b.so"), 3, (event, names))
+
+    def test_names_and_lines_of_an_unloaded_library_are_known(self):
+        _, records = self.trace_scene("plugins")
+        leak, = records.leaks_of("plugin_a_leak")
+        frame, = [frame for frame in records.stacks[leak["stack_id"]]["frames"] if frame["func"] == "plugin_a_leak"]
+        self.assertTrue(frame["file"].endswith("tests/fixtures/plugin_leak.cpp"), frame)
+        self.assertEqual(os.path.basename(frame["module"]), "plugin_a.so")
+
+    def test_an_allocator_that_is_loaded_later_is_traced(self):
+        for backend in BACKENDS:
+            with self.subTest(backend=backend):
+                _, records = self.trace_scene("late_allocator", "--probe-backend", backend)
+                pool = [entry for entry in records.last_snapshots[0]["top"]
+                        if records.modules(entry["stack_id"])[0] == "plugin_pool.so"]
+                self.assertEqual(sum(entry["alloc_objects_total"] for entry in pool), 75)
+                self.assertEqual(sum(entry["alloc_bytes_total"] for entry in pool), 25 * (333 + 111 + 222))
+                self.assertEqual(sum(entry["live_bytes"] for entry in pool), 25 * 333)
+                self.assert_nothing_lost(records)
+                library, = [record for record in records.of("library", event="load")
+                            if record["path"].endswith("/plugin_pool.so")]
+                self.assertLessEqual({"malloc", "calloc", "realloc", "free"}, set(library["probes"]))
+
+    def test_a_library_that_was_replaced_on_disk_is_traced_and_named(self):
+        """What is mapped counts, not what lies at the path."""
+        folder = self.folder / "copy"
+        folder.mkdir()
+        for name in ("scenes", "plugin_a.so", "plugin_b.so"):
+            harness.shutil.copy2(harness.fixture(name), folder / name)
+        target = Target(self, [str(folder / "scenes"), "plugins"])
+        # The program's own file too is gone when the tracer comes.
+        harness.shutil.copy2(folder / "scenes", self.folder / "other")
+        (folder / "scenes").unlink()
+        tracer = self.attach(target)
+        target.work_ended = target.work()
+        records = tracer.stop()
+        self.assertEqual(tracer.status, 0)
+        self.assertEqual(records.by_function("plugin_a_leak"), site(30, 1111))
+        self.assertEqual(records.by_function("call_plugin")["alloc_objects_total"], 60)
+
+    def test_a_library_that_is_loaded_twenty_times_is_traced_each_time(self):
+        for backend in BACKENDS:
+            with self.subTest(backend=backend):
+                _, records = self.trace_scene("throwing_constructor", "--probe-backend", backend)
+                loads = [record for record in records.of("library", event="load")
+                         if record["path"].endswith("/plugin_throws.so")]
+                self.assertGreaterEqual(len(loads), 1)
+                self.assertGreater(records.summary["alloc_objects_total"], 4000)
+
+
+if __name__ == "__main__":
+    harness.main()
