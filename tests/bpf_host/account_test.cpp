@@ -107,6 +107,16 @@ TEST_F(AccountTest, AnAddressHandedOutTwiceIsAMissedFree) {
   EXPECT_EQ(young(), (Pair{1, 30}));
 }
 
+TEST_F(AccountTest, ADeeperFreeOfABlockThatWasNotRecordedIsNoWrappersInnerFree) {
+  config_.min_size = 50;
+  main_.malloc(100, at(0));
+  main_.free(at(0));
+  main_.malloc(30, at(0));
+  main_.sp -= 64;
+  main_.free(at(0));
+  EXPECT_EQ(space(space_).free_unknown, 1U);
+}
+
 TEST_F(AccountTest, AMissedFreeIsNoticedByAFilteredCallToo) {
   config_.min_size = 50;
   main_.malloc(100, at(0));

@@ -18,7 +18,8 @@ namespace tracer::bpf_host {
 
 /// A map with the kernel's rules for full, existing and missing elements.
 ///
-/// Elements of a hash live and die on the heap of their own, so that a sanitizer sees one that is used after its removal.
+/// Elements of a hash live and die on the heap of their own, so that a sanitizer sees one that is used after its
+/// removal.
 class FakeMap {
  public:
   FakeMap() = default;
@@ -80,7 +81,8 @@ class FakeKernel {
     return *find<Value>(name, index);
   }
 
-  /// Runs `action` once, before the next update or removal in that map: another thread comes between two steps of a program.
+  /// Runs `action` once, before the next update or removal in that map: another thread comes between two steps of a
+  /// program.
   enum class Step { kUpdate, kRemove };
   void interrupt_before(Step step, std::string_view map, std::function<void()> action) {
     interruption_ = {step, std::string(map), std::move(action)};

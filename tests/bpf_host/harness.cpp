@@ -27,13 +27,8 @@ void Thread::set_callers(const std::vector<std::uint64_t>& return_addresses) {
 }
 
 void Thread::enter(std::uint64_t cookie, const Arguments& arguments) {
-  const host_registers registers{.ip = ip,
-                                 .sp = sp,
-                                 .bp = bp,
-                                 .ax = 0,
-                                 .di = arguments.first,
-                                 .si = arguments.second,
-                                 .dx = arguments.third};
+  const host_registers registers{
+      .ip = ip, .sp = sp, .bp = bp, .ax = 0, .di = arguments.first, .si = arguments.second, .dx = arguments.third};
   TargetMemory& memory = FakeKernel::instance().memory;
   memory.write(sp, return_address_);
   host_heap_entry(&task, &registers, cookie);
@@ -42,7 +37,8 @@ void Thread::enter(std::uint64_t cookie, const Arguments& arguments) {
 }
 
 void Thread::leave(std::uint64_t result) {
-  const host_registers registers{.ip = task.trampoline, .sp = sp + 8, .bp = bp, .ax = result, .di = 0, .si = 0, .dx = 0};
+  const host_registers registers{
+      .ip = task.trampoline, .sp = sp + 8, .bp = bp, .ax = result, .di = 0, .si = 0, .dx = 0};
   host_heap_return(&task, &registers);
 }
 

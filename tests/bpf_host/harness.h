@@ -36,8 +36,8 @@ struct Arguments {
 
 /// A thread of a target: a task, a stack in target memory, and calls of probed functions as the kernel reports them.
 ///
-/// A call is enter() and leave(); in between the thread's return slot holds the trampoline, as the kernel leaves it. `sp` is the
-/// stack pointer at a function's entry; a test makes inner calls by lowering it.
+/// A call is enter() and leave(); in between the thread's return slot holds the trampoline, as the kernel leaves it.
+/// `sp` is the stack pointer at a function's entry; a test makes inner calls by lowering it.
 class Thread {
  public:
   static constexpr std::uint64_t kStackSize = 0x10000;

@@ -96,19 +96,28 @@ void host_process_exit(const struct host_task* task) {
   run_with_arguments(process_exit, &kernel, (struct kernel_task*)0);
 }
 
-struct tr_globals* host_globals(void) { return &globals; }
+struct tr_globals* host_globals(void) {
+  return &globals;
+}
 
-struct tr_config* host_config(void) { return (struct tr_config*)&config; }
+struct tr_config* host_config(void) {
+  return (struct tr_config*)&config;
+}
 
 #define TR_HOST_COUNT(map, field) (sizeof(*(map).field) / sizeof(int))
-#define TR_HOST_MAP(map)                                                                               \
+#define TR_HOST_MAP(map) \
   { &map, #map, TR_HOST_COUNT(map, type), sizeof(*(map).key), sizeof(*(map).value), TR_HOST_COUNT(map, max_entries) }
 
 const struct host_map* host_maps(__u32* count) {
   static const struct host_map maps[] = {
-      TR_HOST_MAP(processes), TR_HOST_MAP(spaces), TR_HOST_MAP(blocks),       TR_HOST_MAP(stack_ids),
-      TR_HOST_MAP(stacks),    TR_HOST_MAP(young),  TR_HOST_MAP(stack_chunks), {
-          &events, "events", TR_HOST_COUNT(events, type), 0, 0, TR_HOST_COUNT(events, max_entries)}};
+      TR_HOST_MAP(processes),
+      TR_HOST_MAP(spaces),
+      TR_HOST_MAP(blocks),
+      TR_HOST_MAP(stack_ids),
+      TR_HOST_MAP(stacks),
+      TR_HOST_MAP(young),
+      TR_HOST_MAP(stack_chunks),
+      {&events, "events", TR_HOST_COUNT(events, type), 0, 0, TR_HOST_COUNT(events, max_entries)}};
   *count = sizeof(maps) / sizeof(maps[0]);
   return maps;
 }
@@ -119,7 +128,9 @@ void* bpf_task_storage_get(void* map, struct task_struct* task, void* value, __u
   return host_task_storage((__u32)task->pid, sizeof(*threads.value), flags & BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
-struct task_struct* bpf_get_current_task_btf(void) { return &current->task; }
+struct task_struct* bpf_get_current_task_btf(void) {
+  return &current->task;
+}
 
 __u64 bpf_get_current_pid_tgid(void) { return (__u64)(__u32)current->task.tgid << 32 | (__u32)current->task.pid; }
 

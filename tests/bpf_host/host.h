@@ -2,8 +2,8 @@
 /*
  * The BPF programs as functions of the host, each called in the name of a task. C, because bpf/ is.
  *
- * One program may run inside another (from a hook of the fake kernel): that is how tests let another thread come between
- * two steps of a program. Not for several host threads.
+ * One program may run inside another (from a hook of the fake kernel): that is how tests let another thread come
+ * between two steps of a program. Not for several host threads.
  */
 #ifndef TRACER_TESTS_BPF_HOST_HOST_H
 #define TRACER_TESTS_BPF_HOST_HOST_H

@@ -63,6 +63,17 @@ TEST_F(LibraryTest, TheSameFramesInAnotherEpochAreAnotherStack) {
   EXPECT_EQ(frames(stack_id(kHeap)), frames(stack_id(kHeap + 32)));
 }
 
+TEST_F(LibraryTest, TheSameFramesInManyEpochsDoNotCollide) {
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    main_.malloc(1, kHeap + i * 16);
+    main_.dlclose();
+    main_.announce();
+    main_.announce();
+  }
+  EXPECT_EQ(kernel_.map("stack_ids").size(), 50U);
+  EXPECT_EQ(lost(), 0U);
+}
+
 TEST_F(LibraryTest, OnlyAProcessThatIsHeldIsStopped) {
   attach(5000, TR_HOLD_LOADER);
   attach(5001, TR_HOLD_EXEC);

@@ -12,7 +12,8 @@ namespace tracer::bpf_host {
 
 /// What the books should say, in the plainest terms: a map of live blocks and sums that are kept beside it.
 ///
-/// Knows nothing of probes, threads in flight or stack pointers; whoever drives the programs tells it what has happened.
+/// Knows nothing of probes, threads in flight or stack pointers; whoever drives the programs tells it what has
+/// happened.
 class Model {
  public:
   struct StackKey {

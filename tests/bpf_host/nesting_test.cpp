@@ -120,6 +120,15 @@ TEST_F(NestingTest, ThreadsHaveTheirOwnCallsInFlight) {
   EXPECT_EQ(globals_.calls_nested, 0U);
 }
 
+TEST_F(NestingTest, AThreadThatTakesTheNumberOfADeadOneHasNothingInFlight) {
+  main_.enter(kMalloc, {100});
+  kernel_.forget_thread(main_.task.pid);
+  main_.sp = sp_ - 0x40;
+  main_.malloc(7, kHeap);
+  EXPECT_EQ(totals(), (Totals{1, 7, 0, 0, 0}));
+  EXPECT_EQ(lost(), 0U);
+}
+
 TEST_F(NestingTest, ACallInFlightOfAProcessWithoutTrampolineIsNotBelieved) {
   main_.task.trampoline = 0;
   main_.enter(kMalloc, {100});

@@ -41,6 +41,13 @@ TEST_F(StackTest, EqualStacksAreOne) {
   EXPECT_EQ(kernel_.map("stack_ids").size(), 2U);
 }
 
+TEST_F(StackTest, WhatALongerStackLeftBehindIsNotPartOfAStack) {
+  malloc_from(chain(12, 0x1000));
+  const std::uint32_t a = malloc_from(a_);
+  malloc_from(chain(12, 0x2000));
+  EXPECT_EQ(malloc_from(a_), a);
+}
+
 TEST_F(StackTest, AStackIsAnnouncedOnceWithItsNumber) {
   const std::uint32_t a = malloc_from(a_);
   malloc_from(a_);
@@ -114,7 +121,9 @@ TEST_F(StackTest, EachPartOfAStackIsComparedNotOnlyItsHash) {
   for (const auto& change : std::vector<std::function<void(tr_stack&)>>{
            [](tr_stack& stack) { stack.epoch ^= 1; }, [](tr_stack& stack) { stack.space ^= 8; },
            [](tr_stack& stack) { stack.frame_count ^= 1; }, [](tr_stack& stack) { stack.first_chunk = ~0U; },
-           [this](tr_stack& stack) { kernel_.at<tr_stack_chunk>("stack_chunks", stack.first_chunk).address[3] ^= 1; }}) {
+           [this](tr_stack& stack) {
+             kernel_.at<tr_stack_chunk>("stack_chunks", stack.first_chunk).address[3] ^= 1;
+           }}) {
     const tr_stack saved = stack(a);
     change(stack(a));
     EXPECT_NE(malloc_from(a_), a);
@@ -196,7 +205,8 @@ TEST_F(StackTest, AThreadThatComesSecondWithTheSameStackUsesTheFirstOnesEntry) {
 
 TEST_F(StackTest, AThreadThatComesSecondWithAnotherStackUnderTheSameHashMovesOn) {
   const std::uint32_t b = malloc_from(b_);
-  kernel_.interrupt_before(FakeKernel::Step::kUpdate, "stack_ids", [&] { forge(stack(globals_.next_stack - 1).hash, b); });
+  kernel_.interrupt_before(FakeKernel::Step::kUpdate, "stack_ids",
+                           [&] { forge(stack(globals_.next_stack - 1).hash, b); });
   const std::uint32_t a = malloc_from(a_);
   EXPECT_NE(a, b);
   EXPECT_EQ(stack(a).alloc_objects, 1U);

@@ -178,12 +178,13 @@ TEST_F(UnwindTest, FramesFurtherApartThanTheWindowAreFollowed) {
   const std::uint64_t base = main_.stack_start() + 0x5000;
   main_.bp = base;
   Addresses expected = {0xa000};
+  std::uint64_t at = base;
   for (std::uint64_t i = 0; i < 20; ++i) {
-    // Around the window's size, where a mistake by one would show.
-    const std::uint64_t at = base + i * 1024 + i % 4 * 8;
-    const std::uint64_t next = base + (i + 1) * 1024 + (i + 1) % 4 * 8;
+    // The next record is half in the window, just in it, or just outside.
+    const std::uint64_t next = at + (i % 3 == 0 ? 1016 : i % 3 == 1 ? 1008 : 1024);
     main_.set_record(at, i == 19 ? 0 : next, 0xb000 + i);
     expected.push_back(0xb000 + i);
+    at = next;
   }
   const Walk found = walk();
   EXPECT_EQ(found.callers, expected);

@@ -17,9 +17,13 @@ class DefectsTest(Case):
                 self.assert_nothing_lost(records)
 
     def test_blocks_that_malloc_maps_keep_their_size_and_caller(self):
-        truth, records = self.trace_scene("large")
+        _, records = self.trace_scene("nesting")
         self.assertEqual(records.by_function("large_block"), site(100, 204800))
+
+    def test_a_realloc_into_a_mapping_of_its_own_and_back_is_one_block(self):
+        truth, records = self.trace_scene("resizing")
         self.assert_totals(truth, records.summary)
+        self.assertEqual(records.by_function("resize"), site(100, 150_250, live=0))
 
     def test_a_failed_realloc_leaves_the_block(self):
         truth, records = self.trace_scene("failed_realloc")
@@ -34,7 +38,7 @@ class DefectsTest(Case):
     def test_attaching_to_a_busy_program_invents_no_blocks(self):
         for backend in BACKENDS:
             with self.subTest(backend=backend):
-                target = Target(self, scene("churn"))
+                target = Target(self, scene("busy"))
                 target.go()
                 self.assertEqual(target.out.next(), "busy")
                 tracer = self.attach(target, "--probe-backend", backend)
@@ -101,7 +105,7 @@ class DefectsTest(Case):
         stack, = [records.stacks[leak["stack_id"]] for leak in records.leaks_of("leak_beta")]
         frame, = [frame for frame in stack["frames"] if harness.simple_name(frame["func"]) == "leak_beta"]
         self.assertEqual(frame["func"], "scene::(anonymous namespace)::leak_beta()")
-        self.assertTrue(frame["file"].endswith("tests/fixtures/scenes_heap.cpp"), frame)
+        self.assertTrue(frame["file"].endswith("tests/fixtures/heap_scenes.cpp"), frame)
         self.assertGreater(frame["line"], 0)
         self.assertEqual(harness.simple_name(stack["frames"][0]["func"]), "malloc")
         self.assertTrue(stack["complete"], stack["end"])

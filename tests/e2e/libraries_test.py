@@ -35,15 +35,15 @@ class LibrariesTest(Case):
     def test_an_allocator_that_is_loaded_later_is_traced(self):
         for backend in BACKENDS:
             with self.subTest(backend=backend):
-                _, records = self.trace_scene("late_allocator", "--probe-backend", backend)
+                _, records = self.trace_scene("late_family", "--probe-backend", backend)
                 pool = [entry for entry in records.last_snapshots[0]["top"]
-                        if records.modules(entry["stack_id"])[0] == "plugin_pool.so"]
+                        if records.modules(entry["stack_id"])[0] == "plugin_family.so"]
                 self.assertEqual(sum(entry["alloc_objects_total"] for entry in pool), 75)
                 self.assertEqual(sum(entry["alloc_bytes_total"] for entry in pool), 25 * (333 + 111 + 222))
                 self.assertEqual(sum(entry["live_bytes"] for entry in pool), 25 * 333)
                 self.assert_nothing_lost(records)
                 library, = [record for record in records.of("library", event="load")
-                            if record["path"].endswith("/plugin_pool.so")]
+                            if record["path"].endswith("/plugin_family.so")]
                 self.assertLessEqual({"malloc", "calloc", "realloc", "free"}, set(library["probes"]))
 
     def test_a_library_that_was_replaced_on_disk_is_traced_and_named(self):

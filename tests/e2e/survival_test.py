@@ -98,7 +98,7 @@ class SurvivalTest(Case):
 
     def test_attaching_and_detaching_again_and_again_changes_nothing(self):
         leftovers = Leftovers()
-        target = Target(self, scene("churn"))
+        target = Target(self, scene("busy"))
         target.go()
         self.assertEqual(target.out.next(), "busy")
         for _ in range(5):

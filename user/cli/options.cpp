@@ -349,10 +349,10 @@ std::string version_text() { return "tracer " TRACER_VERSION "\n"; }
 std::string help_text() {
   return R"(tracer - where does a running native program's memory go?
 
-  sudo tracer -p 4242             trace process 4242; Ctrl-C ends with a report
-  sudo tracer -p 4242 -d 30s      the same for 30 seconds
+  sudo tracer -p 4242            trace process 4242; Ctrl-C ends with a report
+  sudo tracer -p 4242 -d 30s     the same for 30 seconds
   sudo tracer -- ./server --port 80
-                                  start a program and trace it from the start
+                                 start a program and trace it from the start
 
 Usage: tracer [OPTIONS] --pid PID[,PID...]
        tracer [OPTIONS] [--] COMMAND [ARGUMENT...]

@@ -10,18 +10,20 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <set>
-#include <tuple>
 #include <utility>
 
 namespace tracer::elf {
 namespace {
 
-// No real program has more of either; a damaged header must not send us through millions.
+// Far above what real programs have: a damaged or hostile header must not have us read, or hold, gigabytes.
 constexpr std::size_t kMostSegments = 4096;
-constexpr std::size_t kLongestBuildId = 64;
-constexpr std::size_t kLongestInterpreter = 4096;
+constexpr std::uint64_t kLongestBuildId = 64;
+constexpr std::uint64_t kLongestInterpreter = 4096;
+constexpr std::uint64_t kLongestNotes = 1 << 20;
+constexpr std::uint64_t kLongestTable = 1 << 29;
 
 struct ElfCloser {
   void operator()(Elf* elf) const noexcept { elf_end(elf); }
@@ -36,43 +38,99 @@ Machine machine_of(std::uint16_t machine) {
   return Machine::kOther;
 }
 
+bool is_build_id(const GElf_Nhdr& note, const char* name) {
+  return note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof(ELF_NOTE_GNU) && note.n_descsz <= kLongestBuildId &&
+         std::memcmp(name, ELF_NOTE_GNU, sizeof(ELF_NOTE_GNU)) == 0;
+}
+
 /// The build id in a chunk of notes, lower-case hex; empty when it has none.
 std::string find_build_id(Elf_Data* notes) {
   std::size_t at = 0;
-  GElf_Nhdr header;
+  GElf_Nhdr note;
   std::size_t name_at = 0;
   std::size_t contents_at = 0;
-  while (notes != nullptr && (at = gelf_getnote(notes, at, &header, &name_at, &contents_at)) > 0) {
+  while (notes != nullptr && (at = gelf_getnote(notes, at, &note, &name_at, &contents_at)) > 0) {
     const char* bytes = static_cast<const char*>(notes->d_buf);
-    if (header.n_type != NT_GNU_BUILD_ID || header.n_namesz != sizeof(ELF_NOTE_GNU) ||
-        std::memcmp(bytes + name_at, ELF_NOTE_GNU, sizeof(ELF_NOTE_GNU)) != 0 || header.n_descsz > kLongestBuildId)
-      continue;
-    std::string id;
-    for (std::size_t i = 0; i < header.n_descsz; ++i)
-      id += fmt::format("{:02x}", static_cast<unsigned char>(bytes[contents_at + i]));
-    return id;
+    if (!is_build_id(note, bytes + name_at)) continue;
+    const auto* id = reinterpret_cast<const unsigned char*>(bytes + contents_at);
+    return fmt::format("{:02x}", fmt::join(id, id + note.n_descsz, ""));
   }
   return {};
+}
+
+std::string read_build_id(Elf* elf, const GElf_Phdr& segment) {
+  if (segment.p_filesz > kLongestNotes) return {};
+  return find_build_id(elf_getdata_rawchunk(elf, static_cast<std::int64_t>(segment.p_offset), segment.p_filesz,
+                                            segment.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR));
+}
+
+/// For files whose program headers do not list their notes.
+std::string read_build_id_from_sections(Elf* elf) {
+  for (Elf_Scn* section = elf_nextscn(elf, nullptr); section != nullptr; section = elf_nextscn(elf, section)) {
+    GElf_Shdr header;
+    if (gelf_getshdr(section, &header) == nullptr || header.sh_type != SHT_NOTE || header.sh_size > kLongestNotes)
+      continue;
+    if (std::string id = find_build_id(elf_getdata(section, nullptr)); !id.empty()) return id;
+  }
+  return {};
+}
+
+std::string read_interpreter(Elf* elf, const GElf_Phdr& segment) {
+  if (segment.p_filesz > kLongestInterpreter) return {};
+  const Elf_Data* data =
+      elf_getdata_rawchunk(elf, static_cast<std::int64_t>(segment.p_offset), segment.p_filesz, ELF_T_BYTE);
+  if (data == nullptr || data->d_buf == nullptr) return {};
+  const std::string_view text(static_cast<const char*>(data->d_buf), data->d_size);
+  return std::string(text.substr(0, text.find('\0')));
 }
 
 bool is_inside_file(const GElf_Phdr& segment, std::uint64_t file_size) {
   return segment.p_offset <= file_size && segment.p_filesz <= file_size - segment.p_offset;
 }
 
-std::string read_interpreter(Elf* elf, const GElf_Phdr& segment) {
-  if (segment.p_filesz > kLongestInterpreter) return {};
-  const Elf_Data* data = elf_getdata_rawchunk(elf, static_cast<std::int64_t>(segment.p_offset), segment.p_filesz, ELF_T_BYTE);
-  if (data == nullptr || data->d_buf == nullptr) return {};
-  const std::string_view text(static_cast<const char*>(data->d_buf), data->d_size);
-  return std::string(text.substr(0, text.find('\0')));
+/// A file is truncated most often behind its segments, where the section headers are; libelf then shows it without any.
+bool has_lost_its_sections(Elf* elf, const GElf_Ehdr& header) {
+  std::size_t sections = 0;
+  return elf_getshdrnum(elf, &sections) != 0 || (header.e_shoff != 0 && sections == 0);
 }
 
 bool is_function(const GElf_Sym& symbol) {
-  return GELF_ST_TYPE(symbol.st_info) == STT_FUNC && symbol.st_shndx != SHN_UNDEF && symbol.st_value != 0;
+  const bool in_section =
+      symbol.st_shndx != SHN_UNDEF && (symbol.st_shndx < SHN_LORESERVE || symbol.st_shndx == SHN_XINDEX);
+  return GELF_ST_TYPE(symbol.st_info) == STT_FUNC && in_section && symbol.st_value != 0;
 }
 
 /// "malloc@@GLIBC_2.2.5", as .symtab has it, is "malloc".
 std::string_view without_version(std::string_view name) { return name.substr(0, name.find('@')); }
+
+/// A symbol table whose names libelf may be asked for.
+struct SymbolTable {
+  Elf_Data* data = nullptr;
+  std::size_t names_section = 0;
+};
+
+/// The file's one table of that type (gABI: there is not more than one of each); empty when it has none.
+/// Fails with kCorrupt when the table or its names are not in the file.
+Result<SymbolTable> find_symbol_table(Elf* elf, GElf_Word type, std::uint64_t file_size) {
+  const auto is_readable = [&](const GElf_Shdr& header) {
+    // Compressed names unpack to any size; no linker writes them.
+    return header.sh_size <= std::min(file_size, kLongestTable) && header.sh_offset <= file_size - header.sh_size &&
+           (header.sh_flags & SHF_COMPRESSED) == 0;
+  };
+  for (Elf_Scn* section = elf_nextscn(elf, nullptr); section != nullptr; section = elf_nextscn(elf, section)) {
+    GElf_Shdr header;
+    if (gelf_getshdr(section, &header) == nullptr || header.sh_type != type) continue;
+    GElf_Shdr names;
+    Elf_Scn* names_section = elf_getscn(elf, header.sh_link);
+    if (!is_readable(header) || gelf_getshdr(names_section, &names) == nullptr || names.sh_type != SHT_STRTAB ||
+        !is_readable(names))
+      return corrupt("symbol table outside of the file");
+    Elf_Data* data = elf_getdata(section, nullptr);
+    if (data == nullptr) return corrupt(elf_errmsg(-1));
+    return SymbolTable{data, header.sh_link};
+  }
+  return SymbolTable{};
+}
 
 }  // namespace
 
@@ -80,64 +138,70 @@ Result<ElfImage> ElfImage::read(int fd, const std::vector<std::string_view>& wan
   struct stat status {};
   if (::fstat(fd, &status) != 0) return Error::from_errno(errno, "cannot read an ELF file");
   if (!S_ISREG(status.st_mode)) return corrupt("not a regular file");
+  const auto file_size = static_cast<std::uint64_t>(status.st_size);
   elf_version(EV_CURRENT);
   // Read, not mapped: a file that is truncated while we look must not end us with SIGBUS.
   const ElfHandle elf(elf_begin(fd, ELF_C_READ, nullptr));
   GElf_Ehdr header;
-  if (!elf || elf_kind(elf.get()) != ELF_K_ELF || gelf_getehdr(elf.get(), &header) == nullptr) return corrupt("no ELF header");
+  if (!elf || elf_kind(elf.get()) != ELF_K_ELF || gelf_getehdr(elf.get(), &header) == nullptr)
+    return corrupt("no ELF header");
+  if (has_lost_its_sections(elf.get(), header)) return corrupt("section headers outside of the file");
 
   ElfImage image;
   image.is_64_bit_ = header.e_ident[EI_CLASS] == ELFCLASS64;
   image.machine_ = machine_of(header.e_machine);
-  std::size_t segments = 0;
-  if (elf_getphdrnum(elf.get(), &segments) != 0 || segments > kMostSegments) return corrupt("bad program headers");
-  for (std::size_t i = 0; i < segments; ++i) {
-    GElf_Phdr segment;
-    if (gelf_getphdr(elf.get(), static_cast<int>(i), &segment) == nullptr) return corrupt("bad program headers");
-    if (!is_inside_file(segment, static_cast<std::uint64_t>(status.st_size))) continue;
-    if (segment.p_type == PT_LOAD) {
-      image.segments_.push_back({segment.p_offset, segment.p_vaddr, segment.p_filesz, (segment.p_flags & PF_X) != 0});
-    } else if (segment.p_type == PT_INTERP) {
-      image.interpreter_ = read_interpreter(elf.get(), segment);
-    } else if (segment.p_type == PT_NOTE && image.build_id_.empty()) {
-      image.build_id_ = find_build_id(elf_getdata_rawchunk(elf.get(), static_cast<std::int64_t>(segment.p_offset), segment.p_filesz,
-                                                           segment.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR));
-    }
-  }
-  image.read_functions(elf.get(), wanted);
+  if (Result<void> read = image.read_segments(elf.get(), file_size); !read) return std::move(read).error();
+  if (image.build_id_.empty()) image.build_id_ = read_build_id_from_sections(elf.get());
+  if (Result<void> read = image.read_functions(elf.get(), file_size, wanted); !read) return std::move(read).error();
   return image;
 }
 
-void ElfImage::read_functions(Elf* elf, const std::vector<std::string_view>& wanted) {
-  if (wanted.empty()) return;
-  const std::set<std::string_view> names(wanted.begin(), wanted.end());
-  std::set<std::pair<std::uint64_t, std::string_view>> seen;
-  for (Elf_Scn* section = elf_nextscn(elf, nullptr); section != nullptr; section = elf_nextscn(elf, section)) {
-    GElf_Shdr header;
-    if (gelf_getshdr(section, &header) == nullptr || (header.sh_type != SHT_DYNSYM && header.sh_type != SHT_SYMTAB)) continue;
-    Elf_Data* data = elf_getdata(section, nullptr);
-    if (data == nullptr || header.sh_entsize == 0) continue;
-    const std::size_t count = data->d_size / header.sh_entsize;
-    for (std::size_t i = 0; i < count; ++i) {
-      GElf_Sym symbol;
-      if (gelf_getsym(data, static_cast<int>(i), &symbol) == nullptr) break;
-      if (!is_function(symbol)) continue;
-      const char* text = elf_strptr(elf, header.sh_link, symbol.st_name);
-      if (text == nullptr) continue;
-      const auto name = names.find(without_version(text));
-      if (name == names.end() || !offset_of_address(symbol.st_value)) continue;
-      if (seen.emplace(symbol.st_value, *name).second)
-        functions_.push_back({std::string(*name), symbol.st_value, symbol.st_size});
+Result<void> ElfImage::read_segments(Elf* elf, std::uint64_t file_size) {
+  std::size_t count = 0;
+  if (elf_getphdrnum(elf, &count) != 0 || count > kMostSegments) return corrupt("bad program headers");
+  for (std::size_t i = 0; i < count; ++i) {
+    GElf_Phdr segment;
+    if (gelf_getphdr(elf, static_cast<int>(i), &segment) == nullptr) return corrupt("bad program headers");
+    if (segment.p_type != PT_LOAD && segment.p_type != PT_INTERP && segment.p_type != PT_NOTE) continue;
+    if (!is_inside_file(segment, file_size)) return corrupt("segment outside of the file");
+    if (segment.p_type == PT_LOAD) {
+      segments_.push_back({segment.p_offset, segment.p_vaddr, segment.p_filesz, (segment.p_flags & PF_X) != 0});
+    } else if (segment.p_type == PT_INTERP) {
+      interpreter_ = read_interpreter(elf, segment);
+    } else if (build_id_.empty()) {
+      build_id_ = read_build_id(elf, segment);
     }
   }
-  std::ranges::sort(functions_, [](const FunctionSymbol& a, const FunctionSymbol& b) {
-    return std::tie(a.address, a.name) < std::tie(b.address, b.name);
-  });
+  return {};
+}
+
+Result<void> ElfImage::read_functions(Elf* elf, std::uint64_t file_size, const std::vector<std::string_view>& wanted) {
+  if (wanted.empty()) return {};
+  const std::set<std::string_view> names(wanted.begin(), wanted.end());
+  // Ordered as functions() is; .dynsym and .symtab list the same functions.
+  std::map<std::pair<std::uint64_t, std::string_view>, std::uint64_t> sizes;
+  for (const GElf_Word type : {GElf_Word{SHT_DYNSYM}, GElf_Word{SHT_SYMTAB}}) {
+    const Result<SymbolTable> table = find_symbol_table(elf, type, file_size);
+    if (!table) return table.error();
+    GElf_Sym symbol;
+    for (int i = 0; table->data != nullptr && gelf_getsym(table->data, i, &symbol) != nullptr; ++i) {
+      if (!is_function(symbol) || !offset_of_address(symbol.st_value)) continue;
+      const char* text = elf_strptr(elf, table->names_section, symbol.st_name);
+      if (text == nullptr) continue;
+      const auto name = names.find(without_version(text));
+      if (name == names.end()) continue;
+      std::uint64_t& size = sizes[{symbol.st_value, *name}];
+      size = std::max(size, std::uint64_t{symbol.st_size});
+    }
+  }
+  for (const auto& [key, size] : sizes) functions_.push_back({std::string(key.second), key.first, size});
+  return {};
 }
 
 std::optional<std::uint64_t> ElfImage::address_of_offset(std::uint64_t file_offset) const {
   for (const Segment& segment : segments_) {
-    if (segment.executable && file_offset >= segment.file_offset && file_offset - segment.file_offset < segment.file_size_bytes)
+    if (segment.executable && file_offset >= segment.file_offset &&
+        file_offset - segment.file_offset < segment.file_size_bytes)
       return file_offset - segment.file_offset + segment.address;
   }
   return std::nullopt;
@@ -152,10 +216,14 @@ std::optional<std::uint64_t> ElfImage::offset_of_address(std::uint64_t address) 
 }
 
 Result<std::vector<std::uint8_t>> read_bytes(int fd, std::uint64_t file_offset, std::size_t size_bytes) {
-  std::vector<std::uint8_t> bytes(size_bytes);
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return Error::from_errno(errno, "cannot read a mapped file");
+  // Symbol tables may claim any size: no more memory than the file has bytes.
+  const auto file_size = static_cast<std::uint64_t>(status.st_size);
+  std::vector<std::uint8_t> bytes(file_offset < file_size ? std::min(size_bytes, file_size - file_offset) : 0);
   std::size_t done = 0;
-  while (done < size_bytes) {
-    const ssize_t got = ::pread(fd, bytes.data() + done, size_bytes - done, static_cast<off_t>(file_offset + done));
+  while (done < bytes.size()) {
+    const ssize_t got = ::pread(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(file_offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Error::from_errno(errno, "cannot read a mapped file");
     if (got == 0) break;

@@ -15,15 +15,15 @@ namespace tracer::elf {
 
 /// A function symbol: where it is in memory terms and in file terms.
 struct FunctionSymbol {
-  std::string name;            ///< without a version suffix ("malloc", not "malloc@@GLIBC_2.2.5")
-  std::uint64_t address = 0;   ///< ELF vaddr
+  std::string name;              ///< without a version suffix ("malloc", not "malloc@@GLIBC_2.2.5")
+  std::uint64_t address = 0;     ///< ELF vaddr
   std::uint64_t size_bytes = 0;  ///< 0 when the table does not say
 };
 
 /// A PT_LOAD segment.
 struct Segment {
   std::uint64_t file_offset = 0;
-  std::uint64_t address = 0;       ///< ELF vaddr
+  std::uint64_t address = 0;  ///< ELF vaddr
   std::uint64_t file_size_bytes = 0;
   bool executable = false;
 };
@@ -46,7 +46,8 @@ class ElfImage {
   /// Lower-case hex of .note.gnu.build-id; empty when the file has none.
   const std::string& build_id() const { return build_id_; }
   const std::vector<Segment>& segments() const { return segments_; }
-  /// Defined functions (STT_FUNC, in a section, not IFUNC) among `wanted`, from .dynsym and .symtab; a name occurs once per distinct address.
+  /// Defined functions (STT_FUNC, in a section and an executable segment, not IFUNC) among `wanted`, from .dynsym and
+  /// .symtab; a name occurs once per distinct address. Sorted by address, then by name.
   const std::vector<FunctionSymbol>& functions() const { return functions_; }
   /// The path in PT_INTERP; empty for static programs and libraries.
   const std::string& interpreter() const { return interpreter_; }
@@ -56,7 +57,8 @@ class ElfImage {
   std::optional<std::uint64_t> offset_of_address(std::uint64_t address) const;
 
  private:
-  void read_functions(Elf* elf, const std::vector<std::string_view>& wanted);
+  Result<void> read_segments(Elf* elf, std::uint64_t file_size);
+  Result<void> read_functions(Elf* elf, std::uint64_t file_size, const std::vector<std::string_view>& wanted);
 
   bool is_64_bit_ = false;
   Machine machine_ = Machine::kOther;

@@ -48,8 +48,8 @@ bool is_emulated(Code bytes) {
   return first == 0x0f && second >= 0x80 && second <= 0x8f;
 }
 
-/// Whether execution goes on behind the instruction and does nothing but compute. A list of what may be passed over, not
-/// of what may not: jumps, calls, returns, traps and system calls have many encodings.
+/// Whether execution goes on behind the instruction and does nothing but compute. A list of what may be passed over,
+/// not of what may not: jumps, calls, returns, traps and system calls have many encodings.
 bool is_plain(const Instruction& instruction) {
   switch (instruction.info.meta.category) {
     case ZYDIS_CATEGORY_BINARY:
@@ -75,9 +75,6 @@ bool is_watched(ZydisRegister reg) {
     case ZYDIS_REGISTER_RDI:
     case ZYDIS_REGISTER_RSI:
     case ZYDIS_REGISTER_RDX:
-    case ZYDIS_REGISTER_RCX:
-    case ZYDIS_REGISTER_R8:
-    case ZYDIS_REGISTER_R9:
     case ZYDIS_REGISTER_RSP:
     case ZYDIS_REGISTER_RBP:
       return true;
@@ -107,9 +104,9 @@ std::optional<std::uint64_t> target_of(const Instruction& instruction, std::uint
   return std::nullopt;
 }
 
-/// Whether the code jumps back behind its entry, to `site` or to what runs into it: a call would then pass `site` twice.
-/// A jump to the entry itself is a call anew, wherever the probe is. Bytes that are no instruction hide the ones behind
-/// them, so they count as a yes; an instruction cut off by the end of `code` does not.
+/// Whether the code jumps back behind its entry, to `site` or to what runs into it: a call would then pass `site`
+/// twice. A jump to the entry itself is a call anew, wherever the probe is. Bytes that are no instruction hide the ones
+/// behind them, so they count as a yes; an instruction cut off by the end of `code` does not.
 bool is_passed_again(const Decoder& decoder, Code code, std::uint64_t site) {
   Instruction instruction;
   for (std::uint64_t at = 0; at < code.size(); at += instruction.info.length) {

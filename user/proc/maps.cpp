@@ -5,12 +5,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 
 namespace tracer::proc {
 namespace {
 
+// The list may change between two reads: a buffer that takes most lists at once, as far as the kernel lets us.
 constexpr std::size_t kFirstBuffer = 256 * 1024;
 
 /// Takes a number up to `terminator` from the front of `line`.
@@ -22,21 +25,31 @@ bool take_number(std::string_view& line, int base, char terminator, T* out) {
   return true;
 }
 
-/// The kernel writes a newline in a path as \012 (seq_file's mangle_path).
+/// Takes the four letters of the access rights and the space behind them.
+bool take_rights(std::string_view& line, Mapping* out) {
+  constexpr std::array<std::string_view, 5> kLetters{"r-", "w-", "x-", "ps", " "};
+  if (line.size() < kLetters.size()) return false;
+  for (std::size_t i = 0; i < kLetters.size(); ++i) {
+    if (kLetters[i].find(line[i]) == std::string_view::npos) return false;
+  }
+  out->readable = line[0] == 'r';
+  out->writable = line[1] == 'w';
+  out->executable = line[2] == 'x';
+  line.remove_prefix(kLetters.size());
+  return true;
+}
+
+/// The kernel writes a newline in a path as \012 and nothing else so, not even the backslash (show_map_vma() in
+/// fs/proc/task_mmu.c): "\040" is four characters of the path.
 std::string unescape(std::string_view text) {
+  constexpr std::string_view kNewline = "\\012";
   std::string out;
   out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    int value = 0;
-    if (text[i] == '\\' && i + 3 < text.size() + 0 &&
-        std::from_chars(text.data() + i + 1, text.data() + i + 4, value, 8).ptr == text.data() + i + 4) {
-      out.push_back(static_cast<char>(value));
-      i += 3;
-    } else {
-      out.push_back(text[i]);
-    }
+  for (std::size_t at = text.find(kNewline); at != std::string_view::npos; at = text.find(kNewline)) {
+    out.append(text.substr(0, at)).push_back('\n');
+    text.remove_prefix(at + kNewline.size());
   }
-  return out;
+  return out.append(text);
 }
 
 Error corrupt(std::string_view line) {
@@ -48,14 +61,9 @@ Error corrupt(std::string_view line) {
 Result<Mapping> parse_maps_line(std::string_view line) {
   const std::string_view whole = line;
   Mapping mapping;
-  if (!take_number(line, 16, '-', &mapping.start) || !take_number(line, 16, ' ', &mapping.end) || mapping.end <= mapping.start)
-    return corrupt(whole);
-  if (line.size() < 5 || line[4] != ' ') return corrupt(whole);
-  mapping.readable = line[0] == 'r';
-  mapping.writable = line[1] == 'w';
-  mapping.executable = line[2] == 'x';
-  line.remove_prefix(5);
-  if (!take_number(line, 16, ' ', &mapping.file_offset) || !take_number(line, 16, ':', &mapping.device_major) ||
+  if (!take_number(line, 16, '-', &mapping.start) || !take_number(line, 16, ' ', &mapping.end) ||
+      mapping.end <= mapping.start || !take_rights(line, &mapping) ||
+      !take_number(line, 16, ' ', &mapping.file_offset) || !take_number(line, 16, ':', &mapping.device_major) ||
       !take_number(line, 16, ' ', &mapping.device_minor))
     return corrupt(whole);
   const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), mapping.inode, 10);
@@ -64,10 +72,8 @@ Result<Mapping> parse_maps_line(std::string_view line) {
   if (!line.empty() && line.front() != ' ') return corrupt(whole);
   while (!line.empty() && line.front() == ' ') line.remove_prefix(1);
   constexpr std::string_view kDeleted = " (deleted)";
-  if (mapping.inode != 0 && line.ends_with(kDeleted)) {
-    mapping.deleted = true;
-    line.remove_suffix(kDeleted.size());
-  }
+  mapping.deleted = line.ends_with(kDeleted);
+  if (mapping.deleted) line.remove_suffix(kDeleted.size());
   mapping.path = unescape(line);
   return mapping;
 }

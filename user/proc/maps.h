@@ -16,16 +16,16 @@ namespace tracer::proc {
 /// One range of a process's address space, a line of /proc/PID/maps (proc(5)).
 struct Mapping {
   std::uint64_t start = 0;
-  std::uint64_t end = 0;        ///< one past the last byte
+  std::uint64_t end = 0;  ///< one past the last byte
   std::uint64_t file_offset = 0;
   std::uint32_t device_major = 0;  ///< as /proc shows it; on overlayfs not what stat() says
   std::uint32_t device_minor = 0;
-  std::uint64_t inode = 0;      ///< 0: anonymous
+  std::uint64_t inode = 0;  ///< 0: anonymous
   bool readable = false;
   bool writable = false;
   bool executable = false;
-  bool deleted = false;         ///< the path ended in " (deleted)", which is cut from it
-  std::string path;             ///< octal escapes undone; "[vdso]", "[heap]" … for special ranges; may be empty
+  bool deleted = false;  ///< the path ended in " (deleted)", which is cut from it
+  std::string path;      ///< \012 undone, a newline; "[vdso]", "[heap]" … for special ranges; may be empty
 
   bool is_file() const { return inode != 0; }
 };
@@ -41,7 +41,8 @@ Result<std::vector<Mapping>> parse_maps(std::string_view text);
 Result<std::vector<Mapping>> read_maps(pid_t pid, const std::string& proc_root = "/proc");
 
 /// Opens the file behind a mapping through the mapping itself (/proc/PID/map_files/START-END), so that a deleted or
-/// replaced file is still the right one. Read-only, close-on-exec. Fails with kGone when the mapping is not there any more.
+/// replaced file is still the right one. Read-only, close-on-exec. Fails with kGone when the mapping is not there any
+/// more.
 Result<UniqueFd> open_mapped_file(pid_t pid, const Mapping& mapping, const std::string& proc_root = "/proc");
 
 }  // namespace tracer::proc

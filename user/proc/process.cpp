@@ -6,19 +6,20 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstdlib>
+#include <climits>
 #include <memory>
-#include <sstream>
+#include <string_view>
 
 #include "base/unique_fd.h"
 
 namespace tracer::proc {
 namespace {
 
-constexpr unsigned long kKernelThreadFlag = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
+constexpr std::uint64_t kKernelThreadFlag = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
 
 Result<std::string> read_file(const std::string& path) {
   const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -34,68 +35,123 @@ Result<std::string> read_file(const std::string& path) {
   }
 }
 
+template <typename T>
+bool parse_number(std::string_view text, T* out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *out);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+/// Cuts the first word off `text`; empty at its end.
+std::string_view take_word(std::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\n"), text.size()));
+  const std::string_view word = text.substr(0, text.find_first_of(" \t\n"));
+  text.remove_prefix(word.size());
+  return word;
+}
+
+/// Reads the fields of /proc/PID/stat by their numbers in proc(5). A name holds any character, so that only the last
+/// parenthesis says where it ends.
+bool parse_stat(std::string_view stat, ProcessInfo* out) {
+  constexpr int kState = 3;
+  constexpr int kParent = 4;
+  constexpr int kFlags = 9;
+  constexpr int kStartTime = 22;
+  const std::size_t open = stat.find('(');
+  const std::size_t close = stat.rfind(')');
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open) return false;
+  out->comm = stat.substr(open + 1, close - open - 1);
+  std::string_view rest = stat.substr(close + 1);
+  std::array<std::string_view, kStartTime + 1> fields;
+  for (std::size_t i = kState; i < fields.size(); ++i) fields[i] = take_word(rest);
+  std::uint64_t flags = 0;
+  if (fields[kState].size() != 1 || !parse_number(fields[kParent], &out->parent_pid) ||
+      !parse_number(fields[kFlags], &flags) || !parse_number(fields[kStartTime], &out->start_ticks))
+    return false;
+  out->zombie = fields[kState] == "Z" || fields[kState] == "X";
+  out->kernel_thread = (flags & kKernelThreadFlag) != 0;
+  return true;
+}
+
+/// The thread group in /proc/PID/status. At the start of a line: the first line holds a name of the process's choice.
+bool parse_thread_group(std::string_view status, pid_t* out) {
+  constexpr std::string_view kKey = "\nTgid:";
+  const std::size_t at = status.find(kKey);
+  if (at == std::string_view::npos) return false;
+  status.remove_prefix(at + kKey.size());
+  return parse_number(take_word(status), out);
+}
+
+std::vector<std::string> split_at_nuls(std::string_view text) {
+  std::vector<std::string> words;
+  while (!text.empty()) {
+    words.emplace_back(text.substr(0, text.find('\0')));
+    text.remove_prefix(std::min(words.back().size() + 1, text.size()));
+  }
+  return words;
+}
+
+Result<std::string> read_exe(const std::string& root) {
+  const std::string path = root + "/exe";
+  std::array<char, PATH_MAX> target{};
+  const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
+  if (length < 0)
+    return Error::from_errno(errno, "cannot read " + path,
+                             "run as root, or with CAP_SYS_PTRACE for processes of other users");
+  return std::string(target.data(), static_cast<std::size_t>(length));
+}
+
+/// A file of /proc/PID that is not there, or not any more, stands for the process.
+Error no_process(pid_t pid, Error error) {
+  if (error.kind() != ErrorKind::kNotFound && error.kind() != ErrorKind::kGone) return error;
+  return Error(ErrorKind::kNotFound, fmt::format("there is no process {}", pid));
+}
+
 }  // namespace
 
 Result<ProcessInfo> read_process(pid_t pid, const std::string& proc_root) {
   const std::string root = fmt::format("{}/{}", proc_root, pid);
-  Result<std::string> stat = read_file(root + "/stat");
-  if (!stat) {
-    if (stat.error().kind() == ErrorKind::kPermission) return std::move(stat).error();
-    return Error(ErrorKind::kNotFound, fmt::format("there is no process {}", pid));
-  }
   ProcessInfo info;
   info.pid = pid;
-  const std::size_t open = stat->find('(');
-  const std::size_t close = stat->rfind(')');
-  if (open == std::string::npos || close == std::string::npos || close < open)
-    return Error(ErrorKind::kCorrupt, "unexpected contents of " + root + "/stat");
-  info.comm = stat->substr(open + 1, close - open - 1);
-  std::istringstream fields(stat->substr(close + 1));
-  std::string state;
-  unsigned long flags = 0;
-  std::string skipped;
-  fields >> state >> info.parent_pid;
-  for (int i = 5; i <= 8; ++i) fields >> skipped;
-  fields >> flags;
-  for (int i = 10; i <= 21; ++i) fields >> skipped;
-  fields >> info.start_ticks;
-  info.kernel_thread = (flags & kKernelThreadFlag) != 0;
-  info.zombie = state == "Z" || state == "X";
-  if (Result<std::string> status = read_file(root + "/status"); status) {
-    const std::size_t at = status->find("Tgid:");
-    if (at != std::string::npos) info.thread_group_id = std::atoi(status->c_str() + at + 5);
-  }
-  std::array<char, 4096> exe{};
-  const ssize_t length = ::readlink((root + "/exe").c_str(), exe.data(), exe.size());
-  if (length > 0) info.exe.assign(exe.data(), static_cast<std::size_t>(length));
-  if (Result<std::string> cmdline = read_file(root + "/cmdline"); cmdline) {
-    std::istringstream words(*cmdline);
-    for (std::string word; std::getline(words, word, '\0');) info.cmdline.push_back(word);
-  }
+  Result<std::string> stat = read_file(root + "/stat");
+  if (!stat) return no_process(pid, std::move(stat).error());
+  if (!parse_stat(*stat, &info)) return Error(ErrorKind::kCorrupt, "unexpected contents of " + root + "/stat");
+  Result<std::string> status = read_file(root + "/status");
+  if (!status) return no_process(pid, std::move(status).error());
+  if (!parse_thread_group(*status, &info.thread_group_id))
+    return Error(ErrorKind::kCorrupt, "unexpected contents of " + root + "/status");
+  if (info.kernel_thread || info.zombie) return info;
+
+  Result<std::string> exe = read_exe(root);
+  // A process that ends right now has no link any more, and is a process still.
+  if (!exe && exe.error().kind() == ErrorKind::kPermission) return std::move(exe).error();
+  if (exe) info.exe = std::move(*exe);
+  if (Result<std::string> cmdline = read_file(root + "/cmdline"); cmdline) info.cmdline = split_at_nuls(*cmdline);
   return info;
 }
 
 std::uint64_t read_rss_bytes(pid_t pid, const std::string& proc_root) {
-  Result<std::string> statm = read_file(fmt::format("{}/{}/statm", proc_root, pid));
+  const Result<std::string> statm = read_file(fmt::format("{}/{}/statm", proc_root, pid));
   if (!statm) return 0;
-  std::istringstream fields(*statm);
-  std::uint64_t total = 0;
-  std::uint64_t resident = 0;
-  fields >> total >> resident;
-  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  std::string_view fields = *statm;
+  take_word(fields);
+  std::uint64_t resident_pages = 0;
+  if (!parse_number(take_word(fields), &resident_pages)) return 0;
+  return resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 Result<std::vector<pid_t>> read_threads(pid_t pid, const std::string& proc_root) {
-  const std::string path = fmt::format("{}/{}/task", proc_root, pid);
   struct Close {
     void operator()(DIR* directory) const noexcept { ::closedir(directory); }
   };
+  const std::string path = fmt::format("{}/{}/task", proc_root, pid);
   const std::unique_ptr<DIR, Close> directory(::opendir(path.c_str()));
-  if (!directory) return Error(ErrorKind::kNotFound, fmt::format("there is no process {}", pid));
+  if (!directory) return no_process(pid, Error::from_errno(errno, "cannot read " + path));
   std::vector<pid_t> threads;
   while (const dirent* entry = ::readdir(directory.get())) {
-    if (const int id = std::atoi(entry->d_name); id > 0) threads.push_back(id);
+    pid_t id = 0;
+    if (parse_number(entry->d_name, &id)) threads.push_back(id);
   }
+  std::ranges::sort(threads);
   return threads;
 }
 

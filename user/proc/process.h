@@ -15,22 +15,23 @@ namespace tracer::proc {
 struct ProcessInfo {
   pid_t pid = 0;
   pid_t parent_pid = 0;
-  pid_t thread_group_id = 0;      ///< differs from pid when `pid` names a thread that is not the leader
+  pid_t thread_group_id = 0;  ///< differs from pid when `pid` names a thread that is not the leader
   std::string comm;
-  std::string exe;                ///< target of /proc/PID/exe; empty for kernel threads
+  std::string exe;  ///< target of /proc/PID/exe; empty for kernel threads
   std::vector<std::string> cmdline;
   std::uint64_t start_ticks = 0;  ///< field 22 of /proc/PID/stat: with the pid it identifies a process for ever
   bool kernel_thread = false;
   bool zombie = false;
 };
 
-/// Fails with kNotFound when there is no such process, kPermission when /proc does not let us look.
+/// Fails with kNotFound when there is no such process, kPermission when /proc does not let us look, kCorrupt when it
+/// says something unexpected. Of kernel threads and zombies it reads no exe and no cmdline: they have none.
 Result<ProcessInfo> read_process(pid_t pid, const std::string& proc_root = "/proc");
 
 /// Resident memory in bytes; 0 when the process is gone.
 std::uint64_t read_rss_bytes(pid_t pid, const std::string& proc_root = "/proc");
 
-/// Ids of the process's threads.
+/// Ids of the process's threads, ascending. Fails with kNotFound when there is no such process.
 Result<std::vector<pid_t>> read_threads(pid_t pid, const std::string& proc_root = "/proc");
 
 }  // namespace tracer::proc

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proc/maps.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+
+namespace tracer::proc {
+namespace {
+
+TEST(MapsTest, ReadsEveryFieldOfALine) {
+  const Result<Mapping> mapping =
+      parse_maps_line("7f1c2a026000-7f1c2a17c000 r-xp 00026000 fe:01 1835146                    /usr/lib/x86_64-linux-gnu/libc.so.6");
+  ASSERT_TRUE(mapping.ok());
+  EXPECT_EQ(mapping->start, 0x7f1c2a026000U);
+  EXPECT_EQ(mapping->end, 0x7f1c2a17c000U);
+  EXPECT_EQ(mapping->file_offset, 0x26000U);
+  EXPECT_EQ(mapping->device_major, 0xfeU);
+  EXPECT_EQ(mapping->device_minor, 1U);
+  EXPECT_EQ(mapping->inode, 1835146U);
+  EXPECT_TRUE(mapping->readable && mapping->executable && !mapping->writable && !mapping->deleted);
+  EXPECT_EQ(mapping->path, "/usr/lib/x86_64-linux-gnu/libc.so.6");
+}
+
+TEST(MapsTest, ALineMayHaveNoPath) {
+  const Result<Mapping> mapping = parse_maps_line("7ffd000-7ffe000 rw-p 00000000 00:00 0 ");
+  ASSERT_TRUE(mapping.ok());
+  EXPECT_TRUE(mapping->path.empty());
+  EXPECT_FALSE(mapping->is_file());
+}
+
+TEST(MapsTest, ADeletedFileIsMarkedAndKeepsItsName) {
+  const Result<Mapping> mapping = parse_maps_line("1000-2000 r-xp 00000000 08:01 77   /tmp/a (deleted) b.so (deleted)");
+  ASSERT_TRUE(mapping.ok());
+  EXPECT_TRUE(mapping->deleted);
+  EXPECT_EQ(mapping->path, "/tmp/a (deleted) b.so");
+}
+
+TEST(MapsTest, UndoesTheEscapesOfThePath) {
+  EXPECT_EQ(parse_maps_line("1000-2000 r-xp 00000000 08:01 77   /tmp/a\\012b")->path, "/tmp/a\nb");
+  EXPECT_EQ(parse_maps_line("1000-2000 r-xp 00000000 08:01 77   /tmp/with space")->path, "/tmp/with space");
+  EXPECT_EQ(parse_maps_line("1000-2000 r-xp 00000000 08:01 77   /tmp/a\\01")->path, "/tmp/a\\01");
+}
+
+TEST(MapsTest, RefusesWhatIsNoLine) {
+  for (const char* line : {"", "x", "1000", "1000-", "1000-2000", "2000-1000 r-xp 00000000 08:01 7 /a", "1000-2000 r-x", "1000-2000 r-xp zz 08:01 7",
+                           "1000-2000 r-xp 00000000 0801 7", "1000-2000 r-xp 00000000 08:01 seven", "1000-2000 r-xp 00000000 08:01 7x",
+                           "99999999999999999-2 r-xp 0 0:0 0"})
+    EXPECT_FALSE(parse_maps_line(line).ok()) << line;
+}
+
+TEST(MapsTest, AnyTextIsReadOrRefused) {
+  std::mt19937 random(3);
+  const std::string good = "1000-2000 r-xp 00000000 08:01 77   /tmp/a\\012b (deleted)";
+  for (int i = 0; i < 50'000; ++i) {
+    std::string line = good;
+    for (int flips = 0; flips < 3; ++flips) line[random() % line.size()] = static_cast<char>(random());
+    line.resize(random() % (line.size() + 1));
+    const Result<Mapping> mapping = parse_maps_line(line);
+    if (mapping) {
+      EXPECT_LT(mapping->start, mapping->end);
+    }
+  }
+}
+
+TEST(MapsTest, ReadsAWholeTextAndNamesTheLineThatIsNone) {
+  EXPECT_EQ(parse_maps("1000-2000 r-xp 0 08:01 7 /a\n2000-3000 r--p 0 08:01 7 /a\n")->size(), 2U);
+  EXPECT_TRUE(parse_maps("")->empty());
+  const Result<std::vector<Mapping>> bad = parse_maps("1000-2000 r-xp 0 08:01 7 /a\nrubbish\n");
+  ASSERT_FALSE(bad.ok());
+  EXPECT_EQ(bad.error().kind(), ErrorKind::kCorrupt);
+  EXPECT_NE(bad.error().message().find("rubbish"), std::string::npos);
+}
+
+TEST(MapsTest, FindsThisTestInItsOwnMappings) {
+  const Result<std::vector<Mapping>> mappings = read_maps(::getpid());
+  ASSERT_TRUE(mappings.ok());
+  const auto address = reinterpret_cast<std::uint64_t>(&parse_maps_line);
+  const auto found = std::ranges::find_if(*mappings, [&](const Mapping& m) { return m.start <= address && address < m.end; });
+  ASSERT_NE(found, mappings->end());
+  EXPECT_TRUE(found->executable);
+  EXPECT_TRUE(found->is_file());
+}
+
+TEST(MapsTest, AProcessThatIsNotThereIsGone) {
+  const Result<std::vector<Mapping>> mappings = read_maps(4194000);
+  ASSERT_FALSE(mappings.ok());
+  EXPECT_EQ(mappings.error().kind(), ErrorKind::kGone);
+}
+
+TEST(MapsTest, AMappingThatIsNotThereIsGone) {
+  Mapping nowhere;
+  nowhere.start = 0x1000;
+  nowhere.end = 0x2000;
+  const Result<UniqueFd> file = open_mapped_file(::getpid(), nowhere);
+  ASSERT_FALSE(file.ok());
+  EXPECT_EQ(file.error().kind(), ErrorKind::kGone);
+}
+
+}  // namespace
+}  // namespace tracer::proc
