@@ -59,7 +59,8 @@ TR_INLINE bool take_block(const struct tr_block_key* key, struct tr_block* out) 
   return bpf_map_delete_elem(&blocks, key) == 0;
 }
 
-/* The allocator hands out this address: if our books hold it as live, we did not see its free. False when they do not. */
+/* The allocator hands out this address: if our books hold it as live, we did not see its free. False when they do not.
+ */
 TR_INLINE bool miss_free(struct tr_space* space, const struct tr_block_key* key) {
   struct tr_block old;
   if (!take_block(key, &old)) return false;

@@ -4,7 +4,8 @@
  * return; free needs the first only.
  *
  * The outermost call counts: realloc calls malloc, posix_memalign calls memalign, a preloaded allocator calls libc's. A
- * call that never returns (longjmp, a signal handler that leaves) is noticed by the stack pointers and by its return address.
+ * call that never returns (longjmp, a signal handler that leaves) is noticed by the stack pointers and by its return
+ * address.
  */
 #ifndef TRACER_BPF_HEAP_H
 #define TRACER_BPF_HEAP_H
@@ -46,8 +47,8 @@ TR_INLINE __u64 return_trampoline(void) {
 }
 
 /*
- * Whether the call in flight is still on the stack below `sp`. Its return address has been replaced by the kernel's trampoline
- * for as long as it has not returned; anything else in that slot says that it was abandoned.
+ * Whether the call in flight is still on the stack below `sp`. Its return address has been replaced by the kernel's
+ * trampoline for as long as it has not returned; anything else in that slot says that it was abandoned.
  */
 TR_INLINE bool is_inside_call(const struct tr_thread* t, __u64 sp) {
   __u64 slot = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The dynamic linker's own announcements. _dl_debug_state is the function that it calls for debuggers whenever its list of
- * libraries is about to change or has changed; libraries that were added are mapped by then and their constructors have not run.
+ * The dynamic linker's own announcements. _dl_debug_state is the function that it calls for debuggers whenever its list
+ * of libraries is about to change or has changed; libraries that were added are mapped by then and their constructors
+ * have not run.
  */
 #ifndef TRACER_BPF_LIBRARY_H
 #define TRACER_BPF_LIBRARY_H

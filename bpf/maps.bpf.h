@@ -8,7 +8,8 @@
 struct tr_globals globals;
 const volatile struct tr_config config;
 
-/* Which processes are traced. Written by user space at attach and by the process programs; read at every hit. Full: spaces_full. */
+/* Which processes are traced. Written by user space at attach and by the process programs; read at every hit. Full:
+ * spaces_full. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, TR_MAX_SPACES);
@@ -25,7 +26,8 @@ struct {
   __type(value, struct tr_space);
 } spaces SEC(".maps");
 
-/* Live blocks. Written by the heap programs only; user space removes those of address spaces that have ended. Full: blocks_full. */
+/* Live blocks. Written by the heap programs only; user space removes those of address spaces that have ended. Full:
+ * blocks_full. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 1024);

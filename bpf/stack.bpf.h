@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The stack store: each distinct stack of an address space once, found by a 64-bit hash and verified by content, known by a
- * dense id. Two different stacks under one hash are stored under neighbouring keys; nothing is dropped for it.
+ * The stack store: each distinct stack of an address space once, found by a 64-bit hash and verified by content, known
+ * by a dense id. Two different stacks under one hash are stored under neighbouring keys; nothing is dropped for it.
  */
 #ifndef TRACER_BPF_STACK_H
 #define TRACER_BPF_STACK_H
@@ -55,7 +55,8 @@ TR_INLINE __u32 store_frames(const struct tr_thread* t) {
   return first;
 }
 
-/* Stores the thread's stack under `key`. Returns its id, or TR_NO_STACK when the store is full or another thread was faster (*again is set). */
+/* Stores the thread's stack under `key`. Returns its id, or TR_NO_STACK when the store is full or another thread was
+ * faster (*again is set). */
 TR_INLINE __u32 store_stack(struct tr_thread* t, __u64 key, __u32 space, __u32 epoch, bool* again) {
   __u32 id = t->spare_stack ? t->spare_stack : reserve_stack_id();
   struct tr_stack* stack = bpf_map_lookup_elem(&stacks, &id);

@@ -67,7 +67,8 @@ TR_INLINE void unwind(const struct pt_regs* ctx, struct tr_thread* t, __u32 max_
   t->window_size = 0;
   t->frames[0] = ctx->ip;
   t->stack_end = TR_END_FRAME;
-  if (bpf_probe_read_user(&t->frames[1], sizeof(t->frames[1]), (const void*)ctx->sp) == 0 && is_code_address(t->frames[1])) {
+  if (bpf_probe_read_user(&t->frames[1], sizeof(t->frames[1]), (const void*)ctx->sp) == 0 &&
+      is_code_address(t->frames[1])) {
     n = 2;
     for (int i = 2; i < TR_MAX_FRAMES; i++) {
       struct tr_frame_record record;

@@ -66,22 +66,37 @@ namespace detail {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit by design
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit by design
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
 
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
 
-  T& value() & { TRACER_CHECK(ok()); return std::get<0>(state_); }
-  const T& value() const& { TRACER_CHECK(ok()); return std::get<0>(state_); }
-  T&& value() && { TRACER_CHECK(ok()); return std::get<0>(std::move(state_)); }
+  T& value() & {
+    TRACER_CHECK(ok());
+    return std::get<0>(state_);
+  }
+  const T& value() const& {
+    TRACER_CHECK(ok());
+    return std::get<0>(state_);
+  }
+  T&& value() && {
+    TRACER_CHECK(ok());
+    return std::get<0>(std::move(state_));
+  }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  const Error& error() const& { TRACER_CHECK(!ok()); return std::get<1>(state_); }
-  Error&& error() && { TRACER_CHECK(!ok()); return std::get<1>(std::move(state_)); }
+  const Error& error() const& {
+    TRACER_CHECK(!ok());
+    return std::get<1>(state_);
+  }
+  Error&& error() && {
+    TRACER_CHECK(!ok());
+    return std::get<1>(std::move(state_));
+  }
 
  private:
   std::variant<T, Error> state_;
@@ -96,8 +111,14 @@ class [[nodiscard]] Result<void> {
 
   bool ok() const { return !error_.has_value(); }
   explicit operator bool() const { return ok(); }
-  const Error& error() const& { TRACER_CHECK(!ok()); return *error_; }
-  Error&& error() && { TRACER_CHECK(!ok()); return std::move(*error_); }
+  const Error& error() const& {
+    TRACER_CHECK(!ok());
+    return *error_;
+  }
+  Error&& error() && {
+    TRACER_CHECK(!ok());
+    return std::move(*error_);
+  }
 
  private:
   std::optional<Error> error_;

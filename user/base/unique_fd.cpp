@@ -6,7 +6,8 @@
 namespace tracer {
 
 void UniqueFd::reset(int fd) noexcept {
-  // close() may only fail in ways that leave the descriptor closed all the same (close(2), "Dealing with error returns").
+  // close() may only fail in ways that leave the descriptor closed all the same (close(2), "Dealing with error
+  // returns").
   if (fd_ >= 0) ::close(fd_);
   fd_ = fd;
 }

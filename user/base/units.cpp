@@ -15,18 +15,12 @@ struct Unit {
   double factor;
 };
 
-constexpr std::array<Unit, 8> kDurations{{{"", 1e9},
-                                          {"ns", 1.0},
-                                          {"us", 1e3},
-                                          {"ms", 1e6},
-                                          {"s", 1e9},
-                                          {"m", 60e9},
-                                          {"h", 3600e9},
-                                          {"d", 86400e9}}};
+constexpr std::array<Unit, 8> kDurations{
+    {{"", 1e9}, {"ns", 1.0}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {"d", 86400e9}}};
 
 constexpr double kKi = 1024.0;
 constexpr std::array<Unit, 6> kSizes{
-    {{"", 1.0}, {"b", 1.0}, {"k", kKi}, {"m", kKi * kKi}, {"g", kKi * kKi * kKi}, {"t", kKi * kKi * kKi * kKi}}};
+    {{"", 1.0}, {"b", 1.0}, {"k", kKi}, {"m", kKi* kKi}, {"g", kKi* kKi* kKi}, {"t", kKi* kKi* kKi* kKi}}};
 
 std::string lower(std::string_view text) {
   std::string out(text);

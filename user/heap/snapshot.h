@@ -40,7 +40,7 @@ struct SiteTotals {
   std::uint64_t free_bytes = 0;
   std::uint64_t young_objects = 0;  ///< of the live ones, those not yet older than --older
   std::uint64_t young_bytes = 0;
-  std::uint64_t mean_age_ns = 0;    ///< mean age of the live blocks; 0 when there are none
+  std::uint64_t mean_age_ns = 0;  ///< mean age of the live blocks; 0 when there are none
 
   std::uint64_t live_objects() const { return alloc_objects - free_objects; }
   std::uint64_t live_bytes() const { return alloc_bytes - free_bytes; }
@@ -58,7 +58,7 @@ struct ProcessSnapshot {
   std::uint64_t alloc_bytes_total = 0;
   std::uint64_t free_objects_total = 0;
   std::uint64_t free_bytes_total = 0;
-  std::uint64_t free_unknown_total = 0;  ///< frees of blocks whose allocation was not seen
+  std::uint64_t free_unknown_total = 0;    ///< frees of blocks whose allocation was not seen
   std::uint64_t failed_objects_total = 0;  ///< calls that returned no memory
   std::uint64_t live_objects = 0;
   std::uint64_t live_bytes = 0;
@@ -69,11 +69,11 @@ struct ProcessSnapshot {
 
 /// Everything a report is made from.
 struct Snapshot {
-  std::uint64_t seq = 0;           ///< 1 for the first
-  std::uint64_t t_ns = 0;          ///< since the trace began (CLOCK_MONOTONIC)
+  std::uint64_t seq = 0;   ///< 1 for the first
+  std::uint64_t t_ns = 0;  ///< since the trace began (CLOCK_MONOTONIC)
   std::uint64_t unix_us = 0;
   std::vector<ProcessSnapshot> processes;
-  LossCounts losses{};             ///< since the trace began
+  LossCounts losses{};  ///< since the trace began
   bool complete() const { return total(losses) == 0; }
 };
 

@@ -24,10 +24,10 @@ enum class StackEnd : std::uint8_t {
 
 /// One return address (or, for the innermost frame, the exact instruction) of a stack.
 struct Frame {
-  std::uint64_t ip = 0;                 ///< address in the process when the stack was taken
-  ModuleId module = kNoModule;          ///< kNoModule: code that belongs to no file (JIT, vdso)
-  std::uint64_t module_address = 0;     ///< address as the file's symbol table counts (ELF vaddr); not decremented
-  bool exact = false;                   ///< true: an instruction's own address; false: a return address, name the caller at -1
+  std::uint64_t ip = 0;              ///< address in the process when the stack was taken
+  ModuleId module = kNoModule;       ///< kNoModule: code that belongs to no file (JIT, vdso)
+  std::uint64_t module_address = 0;  ///< address as the file's symbol table counts (ELF vaddr); not decremented
+  bool exact = false;  ///< true: an instruction's own address; false: a return address, name the caller at -1
 };
 
 /// A call stack, innermost frame (the allocator function) first.
@@ -37,6 +37,5 @@ struct Stack {
   std::vector<Frame> frames;
   StackEnd end = StackEnd::kComplete;
 };
-
 
 }  // namespace tracer::heap

@@ -22,7 +22,7 @@ struct UprobeMultiAttr {
   std::uint64_t cookies = 0;          // const u64*
   std::uint32_t count = 0;
   std::uint32_t multi_flags = 0;
-  std::uint32_t pid = 0;              // 0: all processes
+  std::uint32_t pid = 0;  // 0: all processes
   std::uint32_t padding = 0;
 };
 static_assert(sizeof(UprobeMultiAttr) == 64);

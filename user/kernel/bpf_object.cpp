@@ -52,8 +52,10 @@ struct LinkDeleter {
 Capacity Capacity::of_budget(std::uint64_t max_memory_bytes) {
   constexpr std::uint64_t kMost = 1U << 28;
   Capacity capacity;
-  capacity.blocks = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(max_memory_bytes / 4 * 3 / kBytesPerBlock, 1024, kMost));
-  capacity.stacks = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(max_memory_bytes / 4 / kBytesPerStack, 1024, kMost));
+  capacity.blocks =
+      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(max_memory_bytes / 4 * 3 / kBytesPerBlock, 1024, kMost));
+  capacity.stacks =
+      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(max_memory_bytes / 4 / kBytesPerStack, 1024, kMost));
   capacity.chunks = capacity.stacks * kChunksPerStack;
   return capacity;
 }
@@ -117,9 +119,10 @@ Result<void> BpfObject::Impl::open() {
 Result<void> BpfObject::Impl::load() {
   const int error = tracer_bpf__load(skeleton.get());
   if (error == 0) return {};
-  std::string hint = error == -EPERM || error == -EACCES ? "run as root, or with the capabilities CAP_BPF and CAP_PERFMON"
-                     : error == -ENOMEM                  ? "lower --max-memory"
-                                                         : "run 'tracer --check'; '-vv' shows what libbpf says";
+  std::string hint = error == -EPERM || error == -EACCES
+                         ? "run as root, or with the capabilities CAP_BPF and CAP_PERFMON"
+                     : error == -ENOMEM ? "lower --max-memory"
+                                        : "run 'tracer --check'; '-vv' shows what libbpf says";
   if (!g_last_libbpf_warning.empty()) log::verbose("{}", g_last_libbpf_warning);
   return Error::from_errno(-error, "cannot load the BPF programs", std::move(hint));
 }
@@ -215,7 +218,8 @@ Result<void> BpfObject::set_hold(pid_t pid, std::uint32_t hold) {
   tr_process process{};
   if (bpf_map_lookup_elem(fd, &key, &process) != 0) return Error(ErrorKind::kGone, "the process has exited");
   process.hold = hold;
-  if (bpf_map_update_elem(fd, &key, &process, BPF_EXIST) != 0) return Error::from_errno(errno, "cannot change the hold of a process");
+  if (bpf_map_update_elem(fd, &key, &process, BPF_EXIST) != 0)
+    return Error::from_errno(errno, "cannot change the hold of a process");
   return {};
 }
 
@@ -234,7 +238,8 @@ std::uint64_t BpfObject::remove_blocks_of_ended_spaces() {
   bool first = true;
   for (int error = 0; error == 0;) {
     std::uint32_t count = kBatch;
-    error = bpf_map_lookup_batch(fd, first ? nullptr : &position, &position, keys.data(), values.data(), &count, nullptr);
+    error =
+        bpf_map_lookup_batch(fd, first ? nullptr : &position, &position, keys.data(), values.data(), &count, nullptr);
     if (error != 0 && errno != ENOENT) break;
     first = false;
     for (std::uint32_t i = 0; i < count; ++i) {

@@ -43,8 +43,8 @@ enum class Program { kHeapEntry, kHeapReturn, kLibraryEntry };
 
 /// The kernel half of the tracer, loaded: programs, maps and the memory shared with them.
 ///
-/// Loading attaches nothing but what attach_process_events() says. Owned by the session and used by its thread. Destroying it
-/// removes programs and maps; links to probes must be gone by then (member order of the owner).
+/// Loading attaches nothing but what attach_process_events() says. Owned by the session and used by its thread.
+/// Destroying it removes programs and maps; links to probes must be gone by then (member order of the owner).
 class BpfObject {
  public:
   /// Fails with kPermission without the capabilities, kUnsupported when the kernel lacks something needed.
@@ -67,7 +67,8 @@ class BpfObject {
 
   /// Makes a process traced in a new address space and returns that space's number.
   Result<std::uint32_t> add_process(pid_t pid, std::uint32_t hold);
-  /// Changes when a process is held; it must be stopped or not have run yet, since the kernel half writes the entry at exec.
+  /// Changes when a process is held; it must be stopped or not have run yet, since the kernel half writes the entry at
+  /// exec.
   Result<void> set_hold(pid_t pid, std::uint32_t hold);
   void remove_process(pid_t pid);
 

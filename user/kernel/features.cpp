@@ -23,7 +23,8 @@ namespace {
 
 /// The smallest program of the type that uprobes run: "return 0".
 UniqueFd load_trivial_program(std::uint32_t expected_attach_type, int* error) {
-  const std::array<bpf_insn, 2> code{{{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}}};
+  const std::array<bpf_insn, 2> code{
+      {{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}}};
   LIBBPF_OPTS(bpf_prog_load_opts, options);
   options.expected_attach_type = static_cast<bpf_attach_type>(expected_attach_type);
   UniqueFd fd(bpf_prog_load(BPF_PROG_TYPE_KPROBE, "tr_check", "GPL", code.data(), code.size(), &options));

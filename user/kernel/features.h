@@ -20,9 +20,9 @@ const char* backend_name(Backend backend);
 struct CheckItem {
   std::string name;
   bool ok = false;
-  bool needed = true;   ///< false: there is a replacement, so "no" costs something but does not stop us
-  std::string detail;   ///< what was found
-  std::string advice;   ///< what to do about a "no"
+  bool needed = true;  ///< false: there is a replacement, so "no" costs something but does not stop us
+  std::string detail;  ///< what was found
+  std::string advice;  ///< what to do about a "no"
 };
 
 /// Whether this kernel, with these privileges, can attach uprobe_multi links: tried, not guessed from a version.

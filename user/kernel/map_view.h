@@ -9,7 +9,8 @@
 
 namespace tracer::kernel {
 
-/// The memory of a BPF array map (BPF_F_MMAPABLE), shared with the programs that write it: reading needs no system call.
+/// The memory of a BPF array map (BPF_F_MMAPABLE), shared with the programs that write it: reading needs no system
+/// call.
 ///
 /// Programs write while user space reads; each 8-byte word is whole, two words may belong to different moments.
 class MapMemory {

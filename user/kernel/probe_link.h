@@ -18,8 +18,8 @@ struct ProbePoint {
   std::uint64_t cookie = 0;
 };
 
-/// Probes that are attached for as long as it lives. Detaching waits for the kernel (milliseconds for a uprobe_multi link, a
-/// tenth of a second for a perf event); detach_all() does many at once.
+/// Probes that are attached for as long as it lives. Detaching waits for the kernel (milliseconds for a uprobe_multi
+/// link, a tenth of a second for a perf event); detach_all() does many at once.
 class ProbeLink {
  public:
   virtual ~ProbeLink() = default;
@@ -29,8 +29,8 @@ class ProbeLink {
 class ProbeAttacher {
  public:
   virtual ~ProbeAttacher() = default;
-  /// Attaches `program` at every point of the file behind `file_fd`, in all its mappings, present and future, of the process
-  /// `pid`, or of every process for pid -1. All points or none. The descriptor is not kept.
+  /// Attaches `program` at every point of the file behind `file_fd`, in all its mappings, present and future, of the
+  /// process `pid`, or of every process for pid -1. All points or none. The descriptor is not kept.
   virtual Result<std::unique_ptr<ProbeLink>> attach(Program program, int file_fd, const std::vector<ProbePoint>& points,
                                                     pid_t pid) = 0;
 };

@@ -15,8 +15,8 @@ namespace tracer::library {
 ///     … upgraded by rename: device 8:1, inode 5678, generation 91   another file, the path says nothing
 ///     … inode 1234 reused:  device 8:1, inode 1234, generation 92   another file, the inode says nothing
 ///
-/// The generation is a number the file system gives each new use of an inode (FS_IOC_GETVERSION, ioctl_iflags(2)). tmpfs and overlayfs
-/// give none; then the inode's birth time stands in, and `generation_kind` says so.
+/// The generation is a number the file system gives each new use of an inode (FS_IOC_GETVERSION, ioctl_iflags(2)).
+/// tmpfs and overlayfs give none; then the inode's birth time stands in, and `generation_kind` says so.
 struct FileIdentity {
   enum class GenerationKind : std::uint8_t { kNone, kInode, kBirthTime };
 

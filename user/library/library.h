@@ -12,7 +12,8 @@
 
 namespace tracer::library {
 
-/// The life of a library. "Known", "inspected", "armed" and "gone" are different things, and nothing infers one from another.
+/// The life of a library. "Known", "inspected", "armed" and "gone" are different things, and nothing infers one from
+/// another.
 ///
 ///     Seen ──► Inspected ──► Armed ◄──► Disarmed ──► Retired ──► Seen (mapped again)
 ///       │          │           └───────────────────────▲
@@ -31,8 +32,8 @@ bool is_allowed(State from, State to);
 
 /// One file content, and what we have done with it.
 ///
-/// Changes state through advance() only; an arrow that the diagram lacks aborts, because it means that our books are wrong.
-/// Owned by the LibraryCache; used by the session thread.
+/// Changes state through advance() only; an arrow that the diagram lacks aborts, because it means that our books are
+/// wrong. Owned by the LibraryCache; used by the session thread.
 class Library {
  public:
   Library(std::uint32_t module_id, FileIdentity identity, std::string path, UniqueFd file)

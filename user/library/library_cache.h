@@ -14,11 +14,13 @@ namespace tracer::library {
 
 /// Libraries already seen, one entry per file content.
 ///
-/// A path is not a key: an upgrade replaces the file behind it while old processes keep the old inode mapped, and an inode
-/// number is reused after unlink. An entry is found by (device, inode, generation) of the file that the mapping itself leads to; if the
-/// build id of a file that is mapped again differs from the entry's (overwritten in place), it is another library.
+/// A path is not a key: an upgrade replaces the file behind it while old processes keep the old inode mapped, and an
+/// inode number is reused after unlink. An entry is found by (device, inode, generation) of the file that the mapping
+/// itself leads to; if the build id of a file that is mapped again differs from the entry's (overwritten in place), it
+/// is another library.
 ///
-/// Owned by the session thread. Entries live as long as the cache, so references stay valid; a retired one holds no file.
+/// Owned by the session thread. Entries live as long as the cache, so references stay valid; a retired one holds no
+/// file.
 class LibraryCache {
  public:
   /// `wanted` are the functions whose addresses inspection keeps; the strings must outlive the cache.

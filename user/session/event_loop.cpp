@@ -22,7 +22,8 @@ Result<void> EventLoop::add(int fd, std::function<void()> handle) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.fd = fd;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return Error::from_errno(errno, "cannot wait for a descriptor");
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+    return Error::from_errno(errno, "cannot wait for a descriptor");
   handlers_[fd] = std::move(handle);
   return {};
 }

@@ -19,7 +19,8 @@ namespace {
 constexpr int kStartupAnnouncements = 2;
 // Names looked up for a library that goes away: as many as a reader may come to see.
 constexpr std::size_t kMostNamesKept = 4096;
-// How often the table of live blocks may be cleared of those of ended processes; it takes time in proportion to the table.
+// How often the table of live blocks may be cleared of those of ended processes; it takes time in proportion to the
+// table.
 constexpr std::uint64_t kSweepPeriodNs = 10'000'000'000;
 
 }  // namespace
@@ -68,7 +69,8 @@ void Session::process_executed(const tr_event& event) {
   emit(report::ProcessEvent::Kind::kExec, process);
   if (event.value == 0) return;
   loader_announcements_[pid] = 0;
-  if (Result<void> held = object_->set_hold(pid, TR_HOLD_EXEC | TR_HOLD_LOADER); !held) log::verbose("{}", held.error().message());
+  if (Result<void> held = object_->set_hold(pid, TR_HOLD_EXEC | TR_HOLD_LOADER); !held)
+    log::verbose("{}", held.error().message());
   ::kill(pid, SIGCONT);
 }
 
@@ -82,11 +84,12 @@ void Session::process_exited(const tr_event& event) {
   if (WIFSIGNALED(status)) details.exit_signal = WTERMSIG(status);
   emit(report::ProcessEvent::Kind::kExit, *process, &details);
   // The files of the last process stay open for the names in the final report.
-  const bool is_last = std::ranges::none_of(tracker_->processes(), [&](const auto& entry) {
-    return entry.second.get() != process && !entry.second->ended;
-  });
-  if (!is_last) tracker_->end(*process);
-  else process->ended = true;
+  const bool is_last = std::ranges::none_of(
+      tracker_->processes(), [&](const auto& entry) { return entry.second.get() != process && !entry.second->ended; });
+  if (!is_last)
+    tracker_->end(*process);
+  else
+    process->ended = true;
 }
 
 void Session::libraries_changed(const tr_event& event) {

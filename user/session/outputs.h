@@ -15,8 +15,8 @@ namespace tracer::session {
 /// The reports of a run: every record goes to every writer.
 class Outputs {
  public:
-  /// Opens all outputs, so that an unwritable one is known before anything is traced. With a command, what goes to standard output is
-  /// held back until the command has ended: the two would mix.
+  /// Opens all outputs, so that an unwritable one is known before anything is traced. With a command, what goes to
+  /// standard output is held back until the command has ended: the two would mix.
   static Result<Outputs> open(const Config& config, const report::Context& context);
 
   /// Calls `write` with each writer; the first failure is returned.

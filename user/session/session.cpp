@@ -77,8 +77,8 @@ void Session::stop(const char* reason) {
 /// Ends recording: from here on no call begins to count, and the programs that were running have finished.
 void Session::end_recording() {
   __atomic_store_n(&object_->globals().recording, 0, __ATOMIC_RELEASE);
-  // Waits until every processor has scheduled (membarrier(2)). On kernels with full preemption a program that was interrupted may
-  // still add the one event that it was about to count.
+  // Waits until every processor has scheduled (membarrier(2)). On kernels with full preemption a program that was
+  // interrupted may still add the one event that it was about to count.
   ::syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 

@@ -10,9 +10,9 @@ namespace tracer::session {
 
 /// How a run ended.
 struct Outcome {
-  std::optional<int> command_status;  ///< wait status of the traced command
+  std::optional<int> command_status;   ///< wait status of the traced command
   std::optional<Error> command_error;  ///< the command could not be executed
-  bool aborted = false;               ///< a second Ctrl-C: nothing more was written
+  bool aborted = false;                ///< a second Ctrl-C: nothing more was written
 };
 
 /// Traces until the targets exit, the time is up, the count is reached or a signal comes; writes all reports.

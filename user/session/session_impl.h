@@ -23,8 +23,8 @@
 
 namespace tracer::session {
 
-/// One run, from set-up to the last report. The only owner of everything; member order is lifetime, so that probes are gone before
-/// the programs they run, and those before the outputs.
+/// One run, from set-up to the last report. The only owner of everything; member order is lifetime, so that probes are
+/// gone before the programs they run, and those before the outputs.
 class Session {
  public:
   explicit Session(const Config& config) : config_(config), symbolizer_({config.inlines, config.demangle}) {}
@@ -63,7 +63,8 @@ class Session {
   Result<void> finish();
   void end_recording();
   std::jthread detach();
-  void emit(report::ProcessEvent::Kind kind, const tracing::TracedProcess& process, const report::ProcessEvent* details = nullptr);
+  void emit(report::ProcessEvent::Kind kind, const tracing::TracedProcess& process,
+            const report::ProcessEvent* details = nullptr);
   template <typename Write>
   void write(Write&& write);
   std::uint64_t since_start_ns() const;

@@ -97,13 +97,16 @@ Result<void> Session::load_kernel_half() {
   if (!object) return std::move(object).error();
   object_ = std::move(*object);
   log::verbose("tables of {}: {} live blocks, {} stacks; probes by {}", format_bytes(config_.max_memory_bytes),
-               format_count(config.capacity.blocks), format_count(config.capacity.stacks), kernel::backend_name(backend_));
+               format_count(config.capacity.blocks), format_count(config.capacity.stacks),
+               kernel::backend_name(backend_));
 
   cache_.emplace(tracing::wanted_names());
   using Scope = tracing::ProbeArmer::Scope;
-  armer_.emplace(kernel::make_probe_attacher(backend_, *object_), config_.follow ? Scope::kAllProcesses : Scope::kOneProcess);
-  log::verbose("probes are armed {}", config_.follow ? "for all processes and filtered in the kernel, since children are followed"
-                                                     : "for the traced processes only");
+  armer_.emplace(kernel::make_probe_attacher(backend_, *object_),
+                 config_.follow ? Scope::kAllProcesses : Scope::kOneProcess);
+  log::verbose("probes are armed {}", config_.follow
+                                          ? "for all processes and filtered in the kernel, since children are followed"
+                                          : "for the traced processes only");
   tracker_.emplace(*object_, *cache_, *armer_);
   tracker_->on_change = [this](const tracing::LibraryChange& change) { library_changed(change); };
   tracker_->before_retire = [this](library::Library& library) { library_retires(library); };
@@ -118,7 +121,8 @@ Result<void> Session::start_loop() {
   sigset_t signals;
   sigemptyset(&signals);
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1}) sigaddset(&signals, signal);
-  if (Result<void> added = loop_->add_signals(signals, [this](int signal) { handle_signal(signal); }); !added) return added;
+  if (Result<void> added = loop_->add_signals(signals, [this](int signal) { handle_signal(signal); }); !added)
+    return added;
   return loop_->add(object_->event_fd(), [this] { drain_events(); });
 }
 
@@ -130,7 +134,8 @@ Result<void> Session::attach_pid(pid_t pid) {
   if (!space) return std::move(space).error();
   tracing::TracedProcess& process = tracker_->add(pid, *space);
   if (Result<void> read = tracker_->refresh(process); !read) {
-    if (read.error().kind() == ErrorKind::kGone || read.error().kind() == ErrorKind::kNotFound) return exited_while_attaching(pid);
+    if (read.error().kind() == ErrorKind::kGone || read.error().kind() == ErrorKind::kNotFound)
+      return exited_while_attaching(pid);
     return read;
   }
   if (!tracker_->has_allocator(process)) {
@@ -169,10 +174,12 @@ Result<void> Session::begin_recording() {
   if (Result<void> added = loop_->add_timer(tick_ns, [this] { tick(); }); !added) return added;
   const bool periodic = config_.command.empty() || config_.interval_given;
   if (periodic) {
-    if (Result<void> added = loop_->add_timer(config_.interval_ns, [this] { take_periodic_snapshot(); }); !added) return added;
+    if (Result<void> added = loop_->add_timer(config_.interval_ns, [this] { take_periodic_snapshot(); }); !added)
+      return added;
   }
   if (config_.duration_ns) {
-    Result<void> added = loop_->add_timer(std::max<std::uint64_t>(*config_.duration_ns, 1), [this] { stop("duration"); });
+    Result<void> added =
+        loop_->add_timer(std::max<std::uint64_t>(*config_.duration_ns, 1), [this] { stop("duration"); });
     if (!added) return added;
   }
   // From this instant on every probe counts; before it none did.
@@ -189,7 +196,8 @@ Result<void> Session::begin_recording() {
 
 void Session::announce() {
   if (command_) {
-    log::info("tracing pid {} ({}) with {} probes", command_->pid(), config_.command.front(), kernel::backend_name(backend_));
+    log::info("tracing pid {} ({}) with {} probes", command_->pid(), config_.command.front(),
+              kernel::backend_name(backend_));
     return;
   }
   for (pid_t pid : config_.pids) {
@@ -203,7 +211,8 @@ void Session::announce() {
       files.push_back(library->path());
     }
     log::info("tracing pid {} ({}): {} functions in {}, {} probes; Ctrl-C ends with a report", pid,
-              process == nullptr ? "" : process->info.comm, functions, fmt::join(files, ", "), kernel::backend_name(backend_));
+              process == nullptr ? "" : process->info.comm, functions, fmt::join(files, ", "),
+              kernel::backend_name(backend_));
   }
 }
 

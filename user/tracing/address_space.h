@@ -27,8 +27,9 @@ struct ResolvedAddress {
 
 /// The executable mappings of one address space, past ones included.
 ///
-/// The kernel half counts an epoch per address space, which advances when libraries may have been unmapped; every stack says in which
-/// epoch it was taken. So an address that has meant two libraries in turn still means the right one for each stack:
+/// The kernel half counts an epoch per address space, which advances when libraries may have been unmapped; every stack
+/// says in which epoch it was taken. So an address that has meant two libraries in turn still means the right one for
+/// each stack:
 ///
 ///     epoch 0   libA at 0x7f00…    stack (epoch 0) → libA
 ///     epoch 2   libB at 0x7f00…    stack (epoch 2) → libB
@@ -37,7 +38,7 @@ struct ResolvedAddress {
 class AddressSpace {
  public:
   struct Update {
-    std::vector<proc::Mapping> appeared;      ///< to be identified and handed to add()
+    std::vector<proc::Mapping> appeared;  ///< to be identified and handed to add()
     std::vector<ExecutableRange> vanished;
   };
 
@@ -82,7 +83,8 @@ AddressSpace::Update AddressSpace::update(const std::vector<proc::Mapping>& mapp
       if (known) range.last_epoch = epoch;
     }
     // The kernel hands the list out in pages: a mapping that is being split while we read can be in it twice.
-    known = known || std::ranges::any_of(update.appeared, [&](const proc::Mapping& other) { return is_same_line(other, mapping); });
+    known = known || std::ranges::any_of(update.appeared,
+                                         [&](const proc::Mapping& other) { return is_same_line(other, mapping); });
     if (!known) update.appeared.push_back(mapping);
   }
   for (std::size_t i = 0; i < listed.size(); ++i) {

@@ -17,9 +17,8 @@ struct ProgramPoints {
 
 /// The return probes come first: an entry that is seen must not miss its return.
 std::vector<ProgramPoints> points_by_program(const std::vector<PlannedProbe>& plan) {
-  std::vector<ProgramPoints> groups{{kernel::Program::kHeapReturn, {}},
-                                    {kernel::Program::kHeapEntry, {}},
-                                    {kernel::Program::kLibraryEntry, {}}};
+  std::vector<ProgramPoints> groups{
+      {kernel::Program::kHeapReturn, {}}, {kernel::Program::kHeapEntry, {}}, {kernel::Program::kLibraryEntry, {}}};
   for (const PlannedProbe& probe : plan) {
     const kernel::ProbePoint point{probe.file_offset, probe.function->cookie()};
     if (!probe.function->is_heap()) {

@@ -14,8 +14,10 @@ constexpr std::size_t kUnknownSize = 512;
 // More of a function than this is not looked through for jumps back to the site.
 constexpr std::size_t kLongestFunction = 64 * 1024;
 
-elf::ProbeSite choose_site(const library::Library& library, const elf::FunctionSymbol& symbol, std::uint64_t file_offset) {
-  const std::size_t size = symbol.size_bytes == 0 ? kUnknownSize : std::min<std::size_t>(symbol.size_bytes, kLongestFunction);
+elf::ProbeSite choose_site(const library::Library& library, const elf::FunctionSymbol& symbol,
+                           std::uint64_t file_offset) {
+  const std::size_t size =
+      symbol.size_bytes == 0 ? kUnknownSize : std::min<std::size_t>(symbol.size_bytes, kLongestFunction);
   const Result<std::vector<std::uint8_t>> code = elf::read_bytes(library.file().get(), file_offset, size);
   if (!code) return {};
   return elf::select_probe_site(*code);

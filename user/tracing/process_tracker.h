@@ -37,8 +37,8 @@ struct LibraryChange {
 
 /// Knows which files the traced processes map, and keeps exactly those armed.
 ///
-/// What is mapped is read from the kernel's list each time something says that it may have changed; probes are armed through the
-/// mapping itself, and the list is read once more afterwards: what is not there any more is detached again.
+/// What is mapped is read from the kernel's list each time something says that it may have changed; probes are armed
+/// through the mapping itself, and the list is read once more afterwards: what is not there any more is detached again.
 /// Used by the session thread.
 class ProcessTracker {
  public:
@@ -53,7 +53,8 @@ class ProcessTracker {
   /// Begins to track a process in an address space that the kernel half knows under `space`.
   TracedProcess& add(pid_t pid, std::uint32_t space);
 
-  /// The same for a forked child, which begins with its parent's mappings: if it ends before they are read, they are known all the same.
+  /// The same for a forked child, which begins with its parent's mappings: if it ends before they are read, they are
+  /// known all the same.
   TracedProcess& add_fork(pid_t pid, std::uint32_t space, const TracedProcess& parent);
 
   /// Reads the mappings anew, arms what is new, lets go what is gone. Fails with kGone when the process has ended.

@@ -59,7 +59,8 @@ void finish_process(Building& building, std::uint64_t tick) {
     process.free_objects_total += site.free_objects;
     process.free_bytes_total += site.free_bytes;
     if (site.live_objects() == 0) continue;
-    const std::int64_t mean_birth = building.birth_ticks[site.stack_id] / static_cast<std::int64_t>(site.live_objects());
+    const std::int64_t mean_birth =
+        building.birth_ticks[site.stack_id] / static_cast<std::int64_t>(site.live_objects());
     const std::int64_t age_ms = static_cast<std::int64_t>(tick) - mean_birth;
     site.mean_age_ns = age_ms > 0 ? static_cast<std::uint64_t>(age_ms) * 1'000'000U : 0;
   }
@@ -115,7 +116,8 @@ heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& t
   for (const auto& [space, process] : tracker.processes()) {
     Building& building = by_space[space];
     finish_process(building, globals.tick);
-    if (!is_idle(building.process) || tracker.processes().size() == 1) snapshot.processes.push_back(std::move(building.process));
+    if (!is_idle(building.process) || tracker.processes().size() == 1)
+      snapshot.processes.push_back(std::move(building.process));
   }
   return snapshot;
 }

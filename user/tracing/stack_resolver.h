@@ -12,11 +12,11 @@
 
 namespace tracer::tracing {
 
-/// Turns the addresses of stored stacks into (module, address in the file) as soon as they appear, while what the addresses
-/// meant is still known.
+/// Turns the addresses of stored stacks into (module, address in the file) as soon as they appear, while what the
+/// addresses meant is still known.
 ///
-/// The kernel half stores a stack anew when libraries were unmapped in between; stacks that mean the same are one here: the first of them.
-/// Stacks stay for the whole run. Used by the session thread.
+/// The kernel half stores a stack anew when libraries were unmapped in between; stacks that mean the same are one here:
+/// the first of them. Stacks stay for the whole run. Used by the session thread.
 class StackResolver {
  public:
   StackResolver(kernel::BpfObject& object, ProcessTracker& tracker) : object_(object), tracker_(tracker) {}
@@ -38,10 +38,10 @@ class StackResolver {
   kernel::BpfObject& object_;
   ProcessTracker& tracker_;
   std::deque<heap::Stack> stacks_;
-  std::vector<const heap::Stack*> by_id_;                            ///< index: id
-  std::vector<heap::StackId> canonical_;                             ///< index: id
-  std::unordered_multimap<std::uint64_t, heap::StackId> by_meaning_; ///< hash of pid and frames → first id
-  std::vector<heap::StackId> incomplete_;                            ///< ids given out, not yet filled in by the kernel half
+  std::vector<const heap::Stack*> by_id_;                             ///< index: id
+  std::vector<heap::StackId> canonical_;                              ///< index: id
+  std::unordered_multimap<std::uint64_t, heap::StackId> by_meaning_;  ///< hash of pid and frames → first id
+  std::vector<heap::StackId> incomplete_;  ///< ids given out, not yet filled in by the kernel half
   heap::StackId next_ = 1;
 };
 

@@ -23,7 +23,8 @@ TEST(ResultTest, HoldsAValueOrAnError) {
 }
 
 TEST(ResultTest, ContextGoesInFront) {
-  const Error error = Error(ErrorKind::kIo, "disk full").in_context("report.txt").in_context("cannot write").with_hint("make room");
+  const Error error =
+      Error(ErrorKind::kIo, "disk full").in_context("report.txt").in_context("cannot write").with_hint("make room");
   EXPECT_EQ(error.message(), "cannot write: report.txt: disk full");
   EXPECT_EQ(error.hint(), "make room");
 }

@@ -18,7 +18,8 @@ TEST(UnitsTest, ReadsTimes) {
 }
 
 TEST(UnitsTest, RefusesWhatIsNoTime) {
-  for (const char* text : {"", "s", "ms", "-1", "-1s", "1x", "1 2", "1e3s", "nan", "inf", "99999999999d", "5sec", "0x10"}) {
+  for (const char* text :
+       {"", "s", "ms", "-1", "-1s", "1x", "1 2", "1e3s", "nan", "inf", "99999999999d", "5sec", "0x10"}) {
     const Result<std::uint64_t> value = parse_duration_ns(text);
     ASSERT_FALSE(value.ok()) << text;
     EXPECT_EQ(value.error().kind(), ErrorKind::kUsage) << text;
@@ -29,14 +30,16 @@ TEST(UnitsTest, RefusesWhatIsNoTime) {
 TEST(UnitsTest, ReadsSizesAsPowersOf1024) {
   EXPECT_EQ(*parse_size_bytes("100"), 100U);
   EXPECT_EQ(*parse_size_bytes("100b"), 100U);
-  for (const char* text : {"512k", "512K", "512kb", "512KiB", "512kib"}) EXPECT_EQ(*parse_size_bytes(text), 524'288U) << text;
+  for (const char* text : {"512k", "512K", "512kb", "512KiB", "512kib"})
+    EXPECT_EQ(*parse_size_bytes(text), 524'288U) << text;
   EXPECT_EQ(*parse_size_bytes("1.5M"), 1'572'864U);
   EXPECT_EQ(*parse_size_bytes("2G"), 2ULL << 30);
   EXPECT_EQ(*parse_size_bytes("1T"), 1ULL << 40);
 }
 
 TEST(UnitsTest, RefusesWhatIsNoSize) {
-  for (const char* text : {"", "k", "-1", "1q", "1kk", "99999999999T", "1 000"}) EXPECT_FALSE(parse_size_bytes(text).ok()) << text;
+  for (const char* text : {"", "k", "-1", "1q", "1kk", "99999999999T", "1 000"})
+    EXPECT_FALSE(parse_size_bytes(text).ok()) << text;
 }
 
 TEST(UnitsTest, WritesSizesForPeople) {

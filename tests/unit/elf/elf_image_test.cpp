@@ -48,9 +48,11 @@ TEST(ElfImageTest, ReadsWhatReadelfReads) {
   const std::string symbols = output_of(std::string("nm -D --defined-only ") + kLibc);
   for (const FunctionSymbol& function : image->functions()) {
     char line[64];
-    std::snprintf(line, sizeof(line), "%016lx T %s@@", static_cast<unsigned long>(function.address), function.name.c_str());
+    std::snprintf(line, sizeof(line), "%016lx T %s@@", static_cast<unsigned long>(function.address),
+                  function.name.c_str());
     char weak[64];
-    std::snprintf(weak, sizeof(weak), "%016lx W %s@@", static_cast<unsigned long>(function.address), function.name.c_str());
+    std::snprintf(weak, sizeof(weak), "%016lx W %s@@", static_cast<unsigned long>(function.address),
+                  function.name.c_str());
     EXPECT_TRUE(symbols.find(line) != std::string::npos || symbols.find(weak) != std::string::npos) << line;
   }
 }

@@ -65,8 +65,8 @@ TEST(LibraryStateTest, ARetiredLibraryHoldsNoFileAndKeepsItsNumberWhenMappedAgai
   EXPECT_EQ(library.module_id(), 7U);
 }
 
-// The order of events that makes in-process profilers write to unmapped memory: a library that is merely known when heap tracing
-// starts again must not be taken for an armed or a mapped one.
+// The order of events that makes in-process profilers write to unmapped memory: a library that is merely known when
+// heap tracing starts again must not be taken for an armed or a mapped one.
 TEST(LibraryStateTest, AnUnloadedLibraryIsNotArmedByStartingAgain) {
   Library library = in_state(State::kArmed);
   library.advance(State::kDisarmed);

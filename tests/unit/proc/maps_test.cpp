@@ -12,8 +12,8 @@ namespace tracer::proc {
 namespace {
 
 TEST(MapsTest, ReadsEveryFieldOfALine) {
-  const Result<Mapping> mapping =
-      parse_maps_line("7f1c2a026000-7f1c2a17c000 r-xp 00026000 fe:01 1835146                    /usr/lib/x86_64-linux-gnu/libc.so.6");
+  const Result<Mapping> mapping = parse_maps_line(
+      "7f1c2a026000-7f1c2a17c000 r-xp 00026000 fe:01 1835146                    /usr/lib/x86_64-linux-gnu/libc.so.6");
   ASSERT_TRUE(mapping.ok());
   EXPECT_EQ(mapping->start, 0x7f1c2a026000U);
   EXPECT_EQ(mapping->end, 0x7f1c2a17c000U);
@@ -46,9 +46,10 @@ TEST(MapsTest, UndoesTheEscapesOfThePath) {
 }
 
 TEST(MapsTest, RefusesWhatIsNoLine) {
-  for (const char* line : {"", "x", "1000", "1000-", "1000-2000", "2000-1000 r-xp 00000000 08:01 7 /a", "1000-2000 r-x", "1000-2000 r-xp zz 08:01 7",
-                           "1000-2000 r-xp 00000000 0801 7", "1000-2000 r-xp 00000000 08:01 seven", "1000-2000 r-xp 00000000 08:01 7x",
-                           "99999999999999999-2 r-xp 0 0:0 0"})
+  for (const char* line :
+       {"", "x", "1000", "1000-", "1000-2000", "2000-1000 r-xp 00000000 08:01 7 /a", "1000-2000 r-x",
+        "1000-2000 r-xp zz 08:01 7", "1000-2000 r-xp 00000000 0801 7", "1000-2000 r-xp 00000000 08:01 seven",
+        "1000-2000 r-xp 00000000 08:01 7x", "99999999999999999-2 r-xp 0 0:0 0"})
     EXPECT_FALSE(parse_maps_line(line).ok()) << line;
 }
 
@@ -79,7 +80,8 @@ TEST(MapsTest, FindsThisTestInItsOwnMappings) {
   const Result<std::vector<Mapping>> mappings = read_maps(::getpid());
   ASSERT_TRUE(mappings.ok());
   const auto address = reinterpret_cast<std::uint64_t>(&parse_maps_line);
-  const auto found = std::ranges::find_if(*mappings, [&](const Mapping& m) { return m.start <= address && address < m.end; });
+  const auto found =
+      std::ranges::find_if(*mappings, [&](const Mapping& m) { return m.start <= address && address < m.end; });
   ASSERT_NE(found, mappings->end());
   EXPECT_TRUE(found->executable);
   EXPECT_TRUE(found->is_file());

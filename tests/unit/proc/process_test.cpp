@@ -24,7 +24,9 @@ class ProcessTest : public testing::Test {
     fs::create_directories(root_ / "42/task/43");
   }
   void TearDown() override { fs::remove_all(root_); }
-  void write(const std::string& name, const std::string& text) { std::ofstream(root_ / "42" / name, std::ios::binary) << text; }
+  void write(const std::string& name, const std::string& text) {
+    std::ofstream(root_ / "42" / name, std::ios::binary) << text;
+  }
 
   fs::path root_;
 };

@@ -27,7 +27,9 @@ TEST(CommandTest, PassesTheExitStatusOn) { EXPECT_EQ(run({"sh", "-c", "exit 7"})
 
 TEST(CommandTest, ASignalDeathIs128PlusTheSignal) { EXPECT_EQ(run({"sh", "-c", "kill -TERM $$"}), 128 + SIGTERM); }
 
-TEST(CommandTest, PassesArgumentsThroughUnchanged) { EXPECT_EQ(run({"sh", "-c", "[ \"$1\" = 'a b' ]", "sh", "a b"}), 0); }
+TEST(CommandTest, PassesArgumentsThroughUnchanged) {
+  EXPECT_EQ(run({"sh", "-c", "[ \"$1\" = 'a b' ]", "sh", "a b"}), 0);
+}
 
 TEST(CommandTest, AMissingProgramIsNotFound) {
   Result<Command> command = Command::start({"/no/such/program"});

@@ -28,11 +28,13 @@ TEST(CatalogueTest, ACookieSaysWhatTheRowSays) {
   }
 }
 
-// A return probe on a function that an exception passes aborts the program: only functions of C that never throw may need one.
+// A return probe on a function that an exception passes aborts the program: only functions of C that never throw may
+// need one.
 TEST(CatalogueTest, OnlyTheMallocFamilyHasReturnProbes) {
-  const std::set<std::string_view> never_throw{"malloc", "calloc", "realloc", "reallocarray", "posix_memalign",
-                                               "aligned_alloc", "memalign", "valloc", "pvalloc"};
-  for (const Function& function : catalogue()) EXPECT_EQ(function.needs_return(), never_throw.contains(function.name)) << function.name;
+  const std::set<std::string_view> never_throw{"malloc",        "calloc",   "realloc", "reallocarray", "posix_memalign",
+                                               "aligned_alloc", "memalign", "valloc",  "pvalloc"};
+  for (const Function& function : catalogue())
+    EXPECT_EQ(function.needs_return(), never_throw.contains(function.name)) << function.name;
 }
 
 class PlanTest : public testing::Test {
@@ -53,8 +55,8 @@ class PlanTest : public testing::Test {
 
 TEST_F(PlanTest, ProbesEveryMallocFunctionOfThisMachinesLibcOncePerAddress) {
   const std::vector<PlannedProbe> plan = plan_of("/lib/x86_64-linux-gnu/libc.so.6");
-  for (std::string_view name : {"malloc", "calloc", "realloc", "reallocarray", "free", "posix_memalign", "aligned_alloc",
-                                "memalign", "valloc", "pvalloc", "dlclose"})
+  for (std::string_view name : {"malloc", "calloc", "realloc", "reallocarray", "free", "posix_memalign",
+                                "aligned_alloc", "memalign", "valloc", "pvalloc", "dlclose"})
     EXPECT_NE(find(plan, name), nullptr) << name;
   std::set<std::uint64_t> addresses;
   for (const PlannedProbe& probe : plan) EXPECT_TRUE(addresses.insert(probe.file_offset).second) << probe.names.front();
