@@ -282,7 +282,7 @@ class Case(unittest.TestCase):
                          records.of("lost"))
         self.assertEqual(records.of("lost"), [])
 
-    def assert_one_error(self, lines, pattern="", hint=""):
+    def assert_one_error(self, lines, pattern=".", hint="."):
         """Exactly one error with one hint behind it, and no other kind of complaint."""
         errors = [i for i, line in enumerate(lines) if line.startswith("tracer: error: ")]
         self.assertEqual(len(errors), 1, lines)
@@ -291,6 +291,23 @@ class Case(unittest.TestCase):
         self.assertTrue(lines[errors[0] + 1].startswith("tracer: hint: "), lines)
         self.assertRegex(lines[errors[0] + 1], hint)
         self.assertEqual([line for line in lines if not line.startswith("tracer: ")], [])
+
+
+def state_of(pid):
+    """The letter of proc(5), None when the process is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def children_of(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except FileNotFoundError:
+        return []
 
 
 TRACER_PROGRAMS = {"heap_entry", "heap_return", "library_entry", "process_fork", "process_exec", "process_exit"}

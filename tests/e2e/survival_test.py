@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The target behaves as it does without a tracer, whatever it does and however the tracer ends."""
 
-import os
-import signal
 import time
 
 import harness
-from harness import BACKENDS, Case, Leftovers, Target, Tracer, eventually, scene, site
+from harness import BACKENDS, Case, Leftovers, Target, Tracer, children_of, eventually, scene, site, state_of
 
 
 class SurvivalTest(Case):
@@ -122,23 +120,6 @@ class SurvivalTest(Case):
             self.assertEqual(tracer.status, 0)
             self.assert_totals(truth, records.summary)
             self.assert_nothing_lost(records)
-
-
-def children_of(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return [int(word) for word in file.read().split()]
-    except FileNotFoundError:
-        return []
-
-
-def state_of(pid):
-    """The letter of proc(5), None when the process is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rsplit(")", 1)[1].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return None
 
 
 if __name__ == "__main__":

@@ -89,6 +89,21 @@ TEST(ElfImageTest, RefusesWhatIsNoElfFile) {
   EXPECT_FALSE(ElfImage::read(-1, kWanted).ok());
 }
 
+TEST(ElfImageTest, ATruncatedProgramIsCorrupt) {
+  std::ifstream in("/bin/true", std::ios::binary);
+  const std::vector<char> whole{std::istreambuf_iterator<char>(in), {}};
+  const UniqueFd file = file_of(whole);
+  ASSERT_TRUE(ElfImage::read(file.get(), kWanted).ok());
+  std::mt19937 random(5);
+  for (int i = 0; i < 300; ++i) {
+    const std::size_t size = random() % whole.size();
+    const UniqueFd part = file_of({whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)});
+    const Result<ElfImage> image = ElfImage::read(part.get(), kWanted);
+    ASSERT_FALSE(image.ok()) << size;
+    EXPECT_EQ(image.error().kind(), ErrorKind::kCorrupt) << size;
+  }
+}
+
 TEST(ElfImageTest, SurvivesEveryKindOfDamage) {
   std::ifstream in("/bin/true", std::ios::binary);
   const std::vector<char> whole{std::istreambuf_iterator<char>(in), {}};

@@ -54,7 +54,8 @@ class MadeElf {
     const Elf64_Phdr segments[]{
         {PT_LOAD, PF_R | PF_X, 0x1000, kCode, kCode, 0x100, 0x100, 0x1000},
         {PT_LOAD, PF_R | PF_W, 0x1100, kData, kData, 0x100, 0x100, 0x1000},
-        {Elf64_Word{has_note_segment ? PT_NOTE : PT_NULL}, PF_R, out.size(), 0, 0, notes.size(), notes.size(), 4},
+        {has_note_segment ? Elf64_Word{PT_NOTE} : Elf64_Word{PT_NULL}, PF_R, out.size(), 0, 0, notes.size(),
+         notes.size(), 4},
     };
     add(&out, &sections[kNotes], SHT_NOTE, notes);
     sections[kNotes].sh_addralign = 4;

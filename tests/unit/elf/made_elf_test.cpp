@@ -39,8 +39,9 @@ MadeElf with_malloc() {
 
 TEST(MadeElfTest, AFunctionInBothTablesOccursOnceWithItsSizeAndWithoutItsVersion) {
   MadeElf file;
-  file.dynsym = {{.name = "malloc", .size = 0}, {.name = "strlen", .address = kCode + 64}};
-  file.symtab = {{.name = "malloc@@GLIBC_2.2.5", .size = 32}, {.name = "free@GLIBC_2.2.5", .address = kCode + 32}};
+  file.dynsym = {{.name = "malloc", .size = 0}, {.name = "free", .address = kCode + 32, .size = 16}};
+  file.symtab = {{.name = "malloc@@GLIBC_2.2.5", .size = 32},
+                 {.name = "free@GLIBC_2.2.5", .address = kCode + 32, .size = 0}};
   EXPECT_EQ(functions_of(file), (std::vector<FunctionSymbol>{{"malloc", kCode, 32}, {"free", kCode + 32, 16}}));
 }
 
@@ -205,22 +206,25 @@ TEST(MadeElfTest, EveryTruncationIsCorrupt) {
 }
 
 TEST(MadeElfTest, ReadsNoMoreThanAProgramCouldHave) {
+  const auto with_a_hole = [](const std::vector<char>& contents) {
+    UniqueFd file = file_of(contents);
+    EXPECT_EQ(::ftruncate(file.get(), std::int64_t{1} << 40), 0);
+    return file;
+  };
   std::vector<char> contents = with_malloc().contents();
-  const std::uint64_t terabyte = std::uint64_t{1} << 40;
-  MadeElf::segment(contents, 2).p_filesz = terabyte;
-  MadeElf::section(contents, MadeElf::kNotes).sh_size = terabyte;
-  const UniqueFd notes = file_of(contents);
-  ASSERT_EQ(::ftruncate(notes.get(), std::int64_t{2} << 40), 0) << "a file with a hole";
-  const Result<ElfImage> image = ElfImage::read(notes.get(), kWanted);
+  MadeElf::segment(contents, 2).p_filesz = 2 << 20;
+  MadeElf::section(contents, MadeElf::kNotes).sh_size = 2 << 20;
+  const Result<ElfImage> image = ElfImage::read(with_a_hole(contents).get(), kWanted);
   ASSERT_TRUE(image.ok());
   EXPECT_EQ(image->build_id(), "");
 
-  MadeElf::section(contents, MadeElf::kSymtab).sh_size = terabyte;
-  const UniqueFd symbols = file_of(contents);
-  ASSERT_EQ(::ftruncate(symbols.get(), std::int64_t{2} << 40), 0);
-  EXPECT_FALSE(ElfImage::read(symbols.get(), kWanted).ok());
+  for (const std::uint64_t size : {std::uint64_t{600} << 20, std::uint64_t{1} << 39}) {
+    MadeElf::section(contents, MadeElf::kSymtab).sh_size = size;
+    EXPECT_FALSE(ElfImage::read(with_a_hole(contents).get(), kWanted).ok()) << size;
+  }
   // A function may claim any size.
-  EXPECT_EQ(read_bytes(symbols.get(), (std::uint64_t{2} << 40) - 16, ~std::size_t{0})->size(), 16U);
+  const UniqueFd file = with_a_hole(contents);
+  EXPECT_EQ(read_bytes(file.get(), (std::uint64_t{1} << 40) - 16, ~std::size_t{0})->size(), 16U);
 }
 
 TEST(MadeElfTest, NeverKeepsAFunctionOutsideOfTheCodeHoweverBytesAreChanged) {

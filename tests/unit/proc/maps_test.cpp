@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <random>
+#include <string>
 
 namespace tracer::proc {
 namespace {
@@ -76,6 +79,43 @@ TEST(MapsTest, ReadsAWholeTextAndNamesTheLineThatIsNone) {
   EXPECT_NE(bad.error().message().find("rubbish"), std::string::npos);
 }
 
+TEST(MapsTest, LeavesABackslashThatIsPartOfThePathAlone) {
+  // The kernel escapes newlines only: a directory may really be called "\040".
+  EXPECT_EQ(parse_maps_line("1000-2000 r-xp 00000000 08:01 77   /tmp/a\\040b")->path, "/tmp/a\\040b");
+  EXPECT_EQ(parse_maps_line("1000-2000 r-xp 00000000 08:01 77   /\\012\\012")->path, "/\n\n");
+  EXPECT_EQ(parse_maps_line("1000-2000 r-xp 00000000 08:01 77   /tmp/a\\-12")->path, "/tmp/a\\-12");
+}
+
+TEST(MapsTest, ReadsTheAccessRights) {
+  const Result<Mapping> all = parse_maps_line("1000-2000 rwxs 00000000 00:00 0");
+  ASSERT_TRUE(all.ok());
+  EXPECT_TRUE(all->readable && all->writable && all->executable);
+  const Result<Mapping> none = parse_maps_line("1000-2000 ---p 00000000 00:00 0");
+  ASSERT_TRUE(none.ok());
+  EXPECT_FALSE(none->readable || none->writable || none->executable);
+  for (const char* rights : {"rwx-", "wrxp", "r-xx", "R-xp", "r-xpp", "r xp", "\0-xp"})
+    EXPECT_FALSE(parse_maps_line(std::string("1000-2000 ") + rights + " 00000000 00:00 0").ok()) << rights;
+}
+
+TEST(MapsTest, ReadsTheRangesThatAreNoFile) {
+  for (const char* name : {"[heap]", "[stack]", "[vdso]", "[vvar]", "[anon:libc malloc]"}) {
+    const Result<Mapping> mapping = parse_maps_line(std::string("1000-2000 rw-p 00000000 00:00 0    ") + name);
+    ASSERT_TRUE(mapping.ok());
+    EXPECT_EQ(mapping->path, name);
+    EXPECT_FALSE(mapping->is_file());
+  }
+  const Result<Mapping> last = parse_maps_line("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0   [vsyscall]");
+  ASSERT_TRUE(last.ok());
+  EXPECT_EQ(last->end, 0xffffffffff601000U);
+}
+
+TEST(MapsTest, ADeletedSegmentOfSharedMemoryMayHaveNoInode) {
+  const Result<Mapping> mapping = parse_maps_line("1000-2000 rw-s 00000000 00:01 0   /SYSV00000000 (deleted)");
+  ASSERT_TRUE(mapping.ok());
+  EXPECT_TRUE(mapping->deleted);
+  EXPECT_EQ(mapping->path, "/SYSV00000000");
+}
+
 TEST(MapsTest, FindsThisTestInItsOwnMappings) {
   const Result<std::vector<Mapping>> mappings = read_maps(::getpid());
   ASSERT_TRUE(mappings.ok());
@@ -100,6 +140,58 @@ TEST(MapsTest, AMappingThatIsNotThereIsGone) {
   const Result<UniqueFd> file = open_mapped_file(::getpid(), nowhere);
   ASSERT_FALSE(file.ok());
   EXPECT_EQ(file.error().kind(), ErrorKind::kGone);
+}
+
+/// A tree that looks like /proc with process 42 in it.
+class MapsTreeTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "tracer-maps-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    root_ = pattern;
+    std::filesystem::create_directories(root_ / "42/map_files");
+  }
+  void TearDown() override { std::filesystem::remove_all(root_); }
+  void write(const std::string& name, const std::string& text) { std::ofstream(root_ / "42" / name) << text; }
+
+  std::filesystem::path root_;
+};
+
+TEST_F(MapsTreeTest, ReadsListsOfAnyLength) {
+  constexpr std::uint64_t kLines = 20'000;
+  std::string text;
+  for (std::uint64_t i = 1; i <= kLines; ++i) {
+    char line[80];
+    std::snprintf(line, sizeof(line), "%lx000-%lx800 r--p 00000000 08:01 %lu   /lib/a b.so\n", i, i, i);
+    text += line;
+  }
+  ASSERT_GT(text.size(), 1'000'000U);
+  write("maps", text);
+  const Result<std::vector<Mapping>> mappings = read_maps(42, root_.string());
+  ASSERT_TRUE(mappings.ok());
+  ASSERT_EQ(mappings->size(), kLines);
+  EXPECT_EQ(mappings->back().inode, kLines);
+  EXPECT_EQ(mappings->back().path, "/lib/a b.so");
+}
+
+TEST_F(MapsTreeTest, AProcessWithoutAnAddressSpaceHasNoMappings) {
+  write("maps", "");
+  const Result<std::vector<Mapping>> mappings = read_maps(42, root_.string());
+  ASSERT_TRUE(mappings.ok());
+  EXPECT_TRUE(mappings->empty());
+}
+
+TEST_F(MapsTreeTest, OpensAMappedFileByItsRangeInShortHexadecimal) {
+  write("map_files/7fab00-ab1000", "the library");
+  Mapping mapping;
+  mapping.start = 0x7fab00;
+  mapping.end = 0xab1000;
+  const Result<UniqueFd> file = open_mapped_file(42, mapping, root_.string());
+  ASSERT_TRUE(file.ok());
+  char text[12] = {};
+  EXPECT_EQ(::read(file->get(), text, sizeof(text)), 11);
+  EXPECT_STREQ(text, "the library");
+  EXPECT_LT(::write(file->get(), "x", 1), 0) << "it is open for reading only";
 }
 
 }  // namespace

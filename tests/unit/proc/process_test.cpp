@@ -49,11 +49,14 @@ TEST_F(ProcessTest, ReadsANameWithSpacesAndParentheses) {
 }
 
 TEST_F(ProcessTest, KnowsKernelThreadsAndZombies) {
+  write("status", "Name:\tkworker/0:1\nTgid:\t42\n");
   write("stat", "42 (kworker/0:1) I 2 0 0 0 -1 69238880 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0 0");
   const Result<ProcessInfo> worker = read_process(42, root_.string());
   ASSERT_TRUE(worker.ok()) << worker.error().message();
   EXPECT_TRUE(worker->kernel_thread);
   write("stat", std::string("42 (gone) Z") + kStatTail);
+  EXPECT_TRUE(read_process(42, root_.string())->zombie);
+  write("stat", std::string("42 (dead) X") + kStatTail);
   EXPECT_TRUE(read_process(42, root_.string())->zombie);
 }
 
@@ -64,16 +67,70 @@ TEST_F(ProcessTest, RefusesAStatFileThatIsNone) {
   EXPECT_EQ(info.error().kind(), ErrorKind::kCorrupt);
 }
 
+TEST_F(ProcessTest, RefusesAStatFileThatIsCutOffOrHasOtherFields) {
+  write("status", "Name:\ta\nTgid:\t42\n");
+  const std::string whole = std::string("42 (a) S") + kStatTail;
+  write("stat", whole);
+  ASSERT_TRUE(read_process(42, root_.string()).ok());
+  for (const std::string& text :
+       {std::string(), std::string("42 (a)"), std::string("42 (a) S 1"), whole.substr(0, whole.find("987654")),
+        std::string(") 42 ("), std::string("42 (a) S one 42 42 0 -1 0 10 0 0 0 1 2 0 0 20 0 2 0 987654"),
+        std::string("42 (a) S 1 42 42 0 -1 0x1 10 0 0 0 1 2 0 0 20 0 2 0 987654"),
+        std::string("42 (a) S 1 42 42 0 -1 1 10 0 0 0 1 2 0 0 20 0 2 0 -7")}) {
+    write("stat", text);
+    const Result<ProcessInfo> info = read_process(42, root_.string());
+    ASSERT_FALSE(info.ok()) << text;
+    EXPECT_EQ(info.error().kind(), ErrorKind::kCorrupt) << text;
+  }
+}
+
+TEST_F(ProcessTest, IsNotFooledByANameThatLooksLikeAField) {
+  write("stat", std::string("42 (Tgid:\t7\nx) S 9) S") + kStatTail);
+  write("status", "Name:\tTgid:\t7\\nx) S 9\nUmask:\t0022\nTgid:\t41\nNgid:\t0\n");
+  const Result<ProcessInfo> info = read_process(42, root_.string());
+  ASSERT_TRUE(info.ok());
+  EXPECT_EQ(info->comm, "Tgid:\t7\nx) S 9");
+  EXPECT_EQ(info->parent_pid, 1);
+  EXPECT_EQ(info->thread_group_id, 41);
+}
+
+TEST_F(ProcessTest, KeepsEmptyArgumentsAndAnUnfinishedLast) {
+  write("stat", std::string("42 (a) S") + kStatTail);
+  write("status", "Name:\ta\nTgid:\t42\n");
+  using Words = std::vector<std::string>;
+  write("cmdline", std::string("a\0\0b\0", 5));
+  EXPECT_EQ(read_process(42, root_.string())->cmdline, (Words{"a", "", "b"}));
+  write("cmdline", "postgres: writer");
+  EXPECT_EQ(read_process(42, root_.string())->cmdline, (Words{"postgres: writer"}));
+  write("cmdline", "");
+  EXPECT_EQ(read_process(42, root_.string())->cmdline, Words{});
+}
+
+TEST_F(ProcessTest, ReadsTheExecutablesPath) {
+  write("stat", std::string("42 (a) S") + kStatTail);
+  write("status", "Name:\ta\nTgid:\t42\n");
+  fs::create_symlink("/usr/bin/a b (deleted)", root_ / "42/exe");
+  EXPECT_EQ(read_process(42, root_.string())->exe, "/usr/bin/a b (deleted)");
+}
+
+TEST_F(ProcessTest, ReadsTheResidentMemoryInBytes) {
+  write("statm", "1000 25 10 1 0 90 0\n");
+  EXPECT_EQ(read_rss_bytes(42, root_.string()), 25U * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
+  write("statm", "rubbish");
+  EXPECT_EQ(read_rss_bytes(42, root_.string()), 0U);
+}
+
 TEST_F(ProcessTest, AProcessThatIsNotThereIsNotFound) {
   EXPECT_EQ(read_process(43, root_.string()).error().kind(), ErrorKind::kNotFound);
   EXPECT_EQ(read_threads(43, root_.string()).error().kind(), ErrorKind::kNotFound);
   EXPECT_EQ(read_rss_bytes(43, root_.string()), 0U);
 }
 
-TEST_F(ProcessTest, ListsThreads) {
-  std::vector<pid_t> threads = *read_threads(42, root_.string());
-  std::ranges::sort(threads);
-  EXPECT_EQ(threads, (std::vector<pid_t>{42, 43}));
+TEST_F(ProcessTest, ListsThreadsInOrder) {
+  fs::create_directories(root_ / "42/task/7");
+  fs::create_directories(root_ / "42/task/9x");
+  const std::vector<pid_t> threads = *read_threads(42, root_.string());
+  EXPECT_EQ(threads, (std::vector<pid_t>{7, 42, 43}));
 }
 
 TEST(LiveProcessTest, DescribesThisProcess) {
