@@ -11,7 +11,7 @@ import time
 import jsonschema
 
 import harness
-from harness import HANG, SCHEMA, TRACER, Case, Target, Tracer, scene, scene_now, site
+from harness import HANG, SCHEMA, TRACER, Case, Target, Tracer, scene, scene_now
 
 
 class CommandTest(Case):

@@ -4,7 +4,7 @@
 import time
 
 import harness
-from harness import BACKENDS, Case, Target, Tracer, scene, scene_now, site
+from harness import BACKENDS, Case, Target, scene, scene_now, site
 
 
 class DefectsTest(Case):

@@ -5,7 +5,6 @@ import random
 import shutil
 import socket
 import threading
-import time
 
 import harness
 from harness import BACKENDS, HANG, Case, Leftovers, Program, Tracer, eventually
