@@ -21,6 +21,13 @@
 namespace tracer::report {
 namespace {
 
+/// What to do when writing fails; a pipe without a reader needs no advice.
+std::string hint_for(int errno_value) {
+  if (errno_value == EPIPE) return {};
+  return errno_value == ENOSPC || errno_value == EDQUOT ? "make room there, or choose another place with --output"
+                                                        : "choose another place with --output";
+}
+
 constexpr int kNameAttempts = 16;
 
 /// Writes all of `bytes`; waits when the descriptor was made non-blocking by whoever shares it.
@@ -33,7 +40,7 @@ Result<void> write_all(int fd, std::string_view bytes, const std::string& name) 
       pollfd ready{fd, POLLOUT, 0};
       if (::poll(&ready, 1, -1) < 0 && errno != EINTR) return Error::from_errno(errno, "cannot wait for " + name);
     } else if (errno != EINTR) {
-      return Error::from_errno(errno, "cannot write to " + name);
+      return Error::from_errno(errno, "cannot write to " + name, hint_for(errno));
     }
   }
   return {};
@@ -74,10 +81,10 @@ class ReplacingOutput : public FileOutput {
   Result<void> commit() override {
     if (committed_) return {};
     // Network file systems report a full disk no earlier than here.
-    if (::close(fd_.release()) != 0) return Error::from_errno(errno, "cannot write '" + path_ + "'");
+    if (::close(fd_.release()) != 0) return Error::from_errno(errno, "cannot write '" + path_ + "'", hint_for(errno));
     const std::string name(base_name(path_));
     if (::renameat(directory_.get(), temporary_.c_str(), directory_.get(), name.c_str()) != 0)
-      return Error::from_errno(errno, "cannot put '" + path_ + "' in place");
+      return Error::from_errno(errno, "cannot put '" + path_ + "' in place", hint_for(errno));
     committed_ = true;
     return {};
   }
@@ -106,7 +113,7 @@ std::optional<int> inherited_descriptor(std::string_view path) {
 }
 
 Result<std::unique_ptr<FileOutput>> direct(int fd, const std::string& path) {
-  if (fd < 0) return Error::from_errno(errno, "cannot write to '" + path + "'");
+  if (fd < 0) return Error::from_errno(errno, "cannot write to '" + path + "'", hint_for(errno));
   return std::unique_ptr<FileOutput>(std::make_unique<DirectOutput>(UniqueFd(fd), path));
 }
 

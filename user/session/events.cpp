@@ -28,6 +28,7 @@ constexpr std::uint64_t kSweepPeriodNs = 10'000'000'000;
 void Session::drain_events() {
   object_->drain_events([this](const tr_event& event) { handle_event(event); });
   resolver_->poll();
+  tracker_->retire_unmapped();
 }
 
 void Session::handle_event(const tr_event& event) {
@@ -108,7 +109,7 @@ void Session::libraries_changed(const tr_event& event) {
 
 void Session::library_changed(const tracing::LibraryChange& change) {
   library::Library& library = *change.library;
-  if (change.loaded && library.live_mappings == 1) {
+  if (change.loaded && open_modules_.insert(library.module_id()).second) {
     symbols::ModuleFile file;
     file.path = library.path();
     if (library.image()) file.build_id = library.image()->build_id();
@@ -132,7 +133,6 @@ void Session::library_changed(const tracing::LibraryChange& change) {
 
 /// Looks up the names that stacks need from a library while its file is still open.
 void Session::library_retires(library::Library& library) {
-  resolver_->poll();
   std::set<std::pair<std::uint64_t, bool>> seen;
   for (heap::StackId id = 1; id < object_->stack_count() && seen.size() < kMostNamesKept; ++id) {
     const heap::Stack* stack = resolver_->find(id);
@@ -143,12 +143,14 @@ void Session::library_retires(library::Library& library) {
     }
   }
   symbolizer_.release_module(library.module_id());
+  open_modules_.erase(library.module_id());
 }
 
 void Session::handle_signal(int signal) {
   if (signal == SIGCHLD) return reap_command();
   if (signal == SIGUSR1) return take_snapshot();
   ++stop_signals_;
+  if (command_ && signal == SIGINT && stop_signals_ > 1) outcome_.aborted = true;
   // A command gets its chance to end first: the terminal sends it SIGINT anyway, the others are passed on.
   const bool may_end_itself = command_ && stop_signals_ == 1;
   if (!may_end_itself) return stop("signal");
@@ -168,7 +170,7 @@ void Session::tick() {
       log::debug("removed {} blocks of ended processes", removed);
   }
   // A stack whose owner was not known at its event.
-  resolver_->poll();
+  drain_events();
 }
 
 void Session::target_exited(pid_t pid) {

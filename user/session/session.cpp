@@ -97,10 +97,8 @@ Result<void> Session::finish() {
   const std::jthread detaching = detach();
   drain_events();
   if (failure_) return std::move(*failure_);
-  if (is_interrupted_again()) {
-    outcome_.aborted = true;
-    return {};
-  }
+  outcome_.aborted = outcome_.aborted || is_interrupted_again();
+  if (outcome_.aborted) return {};
   const heap::Snapshot snapshot = build_snapshot(end_ns);
   const report::Summary summary{stop_reason_, start_ns_ + end_ns - recording_ns_};
   write([&](report::Writer& writer) { return writer.finish(snapshot, summary); });

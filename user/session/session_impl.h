@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -83,6 +84,7 @@ class Session {
   std::optional<Command> command_;
   std::map<pid_t, UniqueFd> targets_;  ///< pidfds of the processes that we were asked for
   std::map<pid_t, int> loader_announcements_;
+  std::set<std::uint32_t> open_modules_;  ///< libraries whose file the symbolizer holds
 
   std::uint64_t start_ns_ = 0;      ///< of the run: the zero of every record's t_ns
   std::uint64_t recording_ns_ = 0;  ///< when recording began

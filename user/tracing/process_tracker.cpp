@@ -2,6 +2,7 @@
 #include "tracing/process_tracker.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 
@@ -75,7 +76,6 @@ Result<bool> ProcessTracker::read_once(TracedProcess& process) {
     }
     failed = true;
   }
-  // Last, since the names that a retiring library is asked for can lead to another refresh().
   let_go(process, update.vanished);
   return update.appeared.empty() && !failed;
 }
@@ -117,9 +117,16 @@ void ProcessTracker::let_go(TracedProcess& process, const std::vector<Executable
     if (on_change) on_change({false, process.pid, &library, range.mapping});
     if (is_mapped_by(process.pid, library)) continue;
     armer_.release(library, process.pid);
-    if (library.live_mappings > 0) continue;
-    if (before_retire) before_retire(library);
-    library.retire();
+    if (library.live_mappings == 0) unmapped_.insert(&library);
+  }
+}
+
+void ProcessTracker::retire_unmapped() {
+  for (library::Library* library : std::exchange(unmapped_, {})) {
+    // It may have been mapped again since.
+    if (library->live_mappings > 0) continue;
+    if (before_retire) before_retire(*library);
+    library->retire();
   }
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,10 @@ class ProcessTracker {
   /// Reads the mappings anew, arms what is new, lets go what is gone. Fails with kGone when the process has ended.
   Result<void> refresh(TracedProcess& process);
 
+  /// Retires the libraries that no traced process maps any more, each after a call of `before_retire`. Not done at
+  /// once, so that the caller can first resolve the stacks that mention them.
+  void retire_unmapped();
+
   /// The address space has ended by exit or exec.
   void end(TracedProcess& process);
 
@@ -84,6 +89,7 @@ class ProcessTracker {
   library::LibraryCache& cache_;
   ProbeArmer& armer_;
   std::map<std::uint32_t, std::unique_ptr<TracedProcess>> processes_;
+  std::set<library::Library*> unmapped_;  ///< candidates for retire_unmapped()
 };
 
 }  // namespace tracer::tracing
