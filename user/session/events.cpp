@@ -17,6 +17,8 @@ namespace {
 
 // The dynamic linker announces its start and the finished list; by then the program's allocator is mapped and armed.
 constexpr int kStartupAnnouncements = 2;
+// A program without a dynamic linker announces nothing.
+constexpr std::uint64_t kLongestStartupNs = 1'000'000'000;
 // Names looked up for a library that goes away: as many as a reader may come to see.
 constexpr std::size_t kMostNamesKept = 4096;
 // How often the table of live blocks may be cleared of those of ended processes; it takes time in proportion to the
@@ -66,13 +68,26 @@ void Session::process_executed(const tr_event& event) {
   resolver_->poll();
   if (Result<void> read = tracker_->refresh(process); !read && read.error().kind() != ErrorKind::kGone)
     log::verbose("pid {}: {}", pid, read.error().message());
-  if (old != nullptr) tracker_->end(*old);
+  if (old != nullptr) {
+    tracker_->replace(*old);
+    replaced_.push_back({pid, old, kStartupAnnouncements, monotonic_ns() + kLongestStartupNs});
+  }
   emit(report::ProcessEvent::Kind::kExec, process);
   if (event.value == 0) return;
   loader_announcements_[pid] = 0;
   if (Result<void> held = object_->set_hold(pid, TR_HOLD_EXEC | TR_HOLD_LOADER); !held)
     log::verbose("{}", held.error().message());
   ::kill(pid, SIGCONT);
+}
+
+/// Lets go of what the programs had armed that `is_over` says have been replaced for good.
+template <typename IsOver>
+void Session::end_replaced(IsOver&& is_over) {
+  std::erase_if(replaced_, [&](Replaced& replaced) {
+    if (!is_over(replaced)) return false;
+    tracker_->end(*replaced.process);
+    return true;
+  });
 }
 
 void Session::process_exited(const tr_event& event) {
@@ -84,6 +99,7 @@ void Session::process_exited(const tr_event& event) {
   if (WIFEXITED(status)) details.exit_code = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) details.exit_signal = WTERMSIG(status);
   emit(report::ProcessEvent::Kind::kExit, *process, &details);
+  end_replaced([&](const Replaced& replaced) { return replaced.pid == process->pid; });
   // The files of the last process stay open for the names in the final report.
   const bool is_last = std::ranges::none_of(
       tracker_->processes(), [&](const auto& entry) { return entry.second.get() != process && !entry.second->ended; });
@@ -100,6 +116,7 @@ void Session::libraries_changed(const tr_event& event) {
     if (Result<void> read = tracker_->refresh(*process); !read && read.error().kind() != ErrorKind::kGone)
       log::verbose("pid {}: {}", pid, read.error().message());
   }
+  end_replaced([&](Replaced& replaced) { return replaced.pid == pid && --replaced.announcements == 0; });
   if (event.value == 0) return;
   if (++loader_announcements_[pid] >= kStartupAnnouncements) {
     if (Result<void> held = object_->set_hold(pid, TR_HOLD_EXEC); !held) log::verbose("{}", held.error().message());
@@ -164,6 +181,7 @@ void Session::tick() {
     tracing::advance_generation(*object_);
     last_generation_ns_ = now;
   }
+  end_replaced([&](const Replaced& replaced) { return now >= replaced.deadline_ns; });
   if (config_.follow && now - last_sweep_ns_ >= kSweepPeriodNs) {
     last_sweep_ns_ = now;
     if (const std::uint64_t removed = object_->remove_blocks_of_ended_spaces(); removed > 0)

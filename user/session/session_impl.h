@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -50,6 +51,8 @@ class Session {
   void process_executed(const tr_event& event);
   void process_exited(const tr_event& event);
   void libraries_changed(const tr_event& event);
+  template <typename IsOver>
+  void end_replaced(IsOver&& is_over);
   void library_changed(const tracing::LibraryChange& change);
   void library_retires(library::Library& library);
   void handle_signal(int signal);
@@ -71,6 +74,14 @@ class Session {
   std::uint64_t since_start_ns() const;
   void stop(const char* reason);
 
+  /// A program that was replaced by exec, until its successor has loaded its libraries.
+  struct Replaced {
+    pid_t pid;
+    tracing::TracedProcess* process;
+    int announcements;  ///< of the successor's dynamic linker still to come
+    std::uint64_t deadline_ns;
+  };
+
   const Config config_;
   symbols::Symbolizer symbolizer_;
   std::optional<Outputs> outputs_;
@@ -84,6 +95,7 @@ class Session {
   std::optional<Command> command_;
   std::map<pid_t, UniqueFd> targets_;  ///< pidfds of the processes that we were asked for
   std::map<pid_t, int> loader_announcements_;
+  std::vector<Replaced> replaced_;
   std::set<std::uint32_t> open_modules_;  ///< libraries whose file the symbolizer holds
 
   std::uint64_t start_ns_ = 0;      ///< of the run: the zero of every record's t_ns

@@ -39,7 +39,7 @@ std::uint32_t ProcessTracker::epoch_of(const TracedProcess& process) const {
 }
 
 Result<void> ProcessTracker::refresh(TracedProcess& process) {
-  if (process.ended) return Error(ErrorKind::kGone, "the process has ended");
+  if (!process.is_live()) return Error(ErrorKind::kGone, "the process has ended");
   for (int i = 0; i < kMostReads; ++i) {
     Result<bool> stable = read_once(process);
     if (!stable) return std::move(stable).error();
@@ -143,7 +143,7 @@ TracedProcess* ProcessTracker::find_space(std::uint32_t space) {
 
 TracedProcess* ProcessTracker::find_live(pid_t pid) {
   for (auto& [space, process] : processes_) {
-    if (process->pid == pid && !process->ended) return process.get();
+    if (process->pid == pid && process->is_live()) return process.get();
   }
   return nullptr;
 }

@@ -25,7 +25,10 @@ struct TracedProcess {
   pid_t pid = 0;
   proc::ProcessInfo info;
   AddressSpace addresses;
+  bool replaced = false;  ///< by exec: its addresses are history, its libraries stay armed until end()
   bool ended = false;
+
+  bool is_live() const { return !ended && !replaced; }
 };
 
 /// A library that a process has begun or ceased to map.
@@ -65,7 +68,12 @@ class ProcessTracker {
   /// once, so that the caller can first resolve the stacks that mention them.
   void retire_unmapped();
 
-  /// The address space has ended by exit or exec.
+  /// The process has executed another program. What it had armed stays armed until end() is called, which is for when
+  /// the new program has loaded its libraries: they are mostly the same files, and a probe for a process outlives its
+  /// exec.
+  void replace(TracedProcess& process) { process.replaced = true; }
+
+  /// The address space has ended by exit, or its successor after an exec has settled.
   void end(TracedProcess& process);
 
   TracedProcess* find_space(std::uint32_t space);

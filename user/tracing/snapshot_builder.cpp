@@ -72,11 +72,11 @@ heap::ProcessSnapshot describe(const TracedProcess& process, const tr_space& spa
   heap::ProcessSnapshot out;
   out.pid = process.pid;
   out.comm = process.info.comm;
-  out.exited = process.ended;
+  out.exited = !process.is_live();
   out.free_unknown_total = space.free_unknown;
   out.failed_objects_total = space.failed_objects;
   out.peak_bytes = space.peak_bytes;
-  out.rss_bytes = process.ended ? 0 : proc::read_rss_bytes(process.pid);
+  out.rss_bytes = out.exited ? 0 : proc::read_rss_bytes(process.pid);
   return out;
 }
 
