@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/options.h"
+
+namespace tracer::cli {
+
+std::string version_text() { return "tracer " TRACER_VERSION "\n"; }
+
+std::string help_text() {
+  return R"(tracer - where does a running native program's memory go?
+
+  sudo tracer -p 4242            trace process 4242; Ctrl-C ends with a report
+  sudo tracer -p 4242 -d 30s     the same for 30 seconds
+  sudo tracer -- ./server --port 80
+                                 start a program and trace it from the start
+
+Usage: tracer [OPTIONS] --pid PID[,PID...]
+       tracer [OPTIONS] [--] COMMAND [ARGUMENT...]
+       tracer --check [--pid PID]
+
+Targets:
+  -p, --pid PID[,PID...]   attach to running processes (repeatable)
+  --follow                 trace forked children too (default with COMMAND);
+                           other processes then pay about 0.4 us per call
+  --no-follow              trace no children (default with --pid)
+
+When:
+  -i, --interval TIME      a snapshot every TIME (default 5s; with COMMAND
+                           only if given)
+  -d, --duration TIME      stop after TIME (default: Ctrl-C, or target exit)
+  -n, --count N            stop after N snapshots
+
+What is shown:
+  -T, --top N              the N stacks that hold most (default 10; 0: all)
+  --older TIME             leaks are blocks older than this (default 500ms)
+  -I, --include REGEX      only stacks with a function or module that matches
+  -X, --exclude REGEX      no stacks with a function or module that matches
+  --no-inline              leave out inlined frames
+  --no-demangle            names as in the symbol table
+
+What is recorded:
+  -z, --min-size SIZE      only requests of at least SIZE bytes
+  -Z, --max-size SIZE      only requests of at most SIZE bytes
+  --max-stack N            frames per stack, 2 to 127 (default 127)
+  --max-memory SIZE        memory for the tables in the kernel (default 256m)
+  --probe-backend NAME     auto, multi (Linux 6.6 and later) or perf
+
+Output:
+  -f, --format NAME        table (default on a terminal) or ndjson (default
+                           on a pipe)
+  -o, --output FILE        write to FILE (repeatable): .ndjson or .txt;
+                           '-' is standard output
+  --color WHEN             auto, always or never
+  -q, --quiet              errors only on standard error
+  -v, --verbose            say more; -vv says what libbpf says
+
+Other:
+  --check                  what this kernel and these privileges allow; with
+                           --pid also what would be probed, and where
+  -V, --version            print the version
+  -h, --help               print this
+
+A TIME is a number with ms, s, m, h or d; a bare number is seconds.
+A SIZE is a number with k, m or g, powers of 1024; a bare number is bytes.
+
+Exit status: 0 done, 1 failure, 2 wrong options. With COMMAND its own status,
+128+N when signal N killed it, 125 the tracer failed, 126 COMMAND cannot be
+executed, 127 COMMAND not found.
+)";
+}
+
+}  // namespace tracer::cli
