@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "kernel/bpf_attr.h"
+#include "kernel/bpf_link.h"
 #include "kernel/map_view.h"
 #include "tracer.skel.h"
 
@@ -43,9 +44,6 @@ struct SkeletonDeleter {
 struct RingDeleter {
   void operator()(ring_buffer* ring) const noexcept { ring_buffer__free(ring); }
 };
-struct LinkDeleter {
-  void operator()(bpf_link* link) const noexcept { bpf_link__destroy(link); }
-};
 
 }  // namespace
 
@@ -70,8 +68,9 @@ class BpfObject::Impl {
   MapMemory young;
   std::function<void(const tr_event&)> handle;
   std::unique_ptr<ring_buffer, RingDeleter> ring;
-  std::vector<std::unique_ptr<bpf_link, LinkDeleter>> process_links;
+  std::vector<BpfLink> process_links;
 
+  bpf_program* program_of(Program program) const;
   Result<void> open();
   Result<void> load();
   Result<void> map_memory();
@@ -80,6 +79,18 @@ class BpfObject::Impl {
  private:
   static int on_event(void* self, void* data, std::size_t size) noexcept;
 };
+
+bpf_program* BpfObject::Impl::program_of(Program program) const {
+  switch (program) {
+    case Program::kHeapEntry:
+      return skeleton->progs.heap_entry;
+    case Program::kHeapReturn:
+      return skeleton->progs.heap_return;
+    case Program::kLibraryEntry:
+      return skeleton->progs.library_entry;
+  }
+  return nullptr;
+}
 
 Result<void> BpfObject::Impl::open() {
   libbpf_set_print(print_libbpf);
@@ -107,10 +118,7 @@ Result<void> BpfObject::Impl::open() {
 
   if (config.backend == Backend::kMulti) {
     for (Program program : {Program::kHeapEntry, Program::kHeapReturn, Program::kLibraryEntry}) {
-      bpf_program* it = program == Program::kHeapEntry    ? skeleton->progs.heap_entry
-                        : program == Program::kHeapReturn ? skeleton->progs.heap_return
-                                                          : skeleton->progs.library_entry;
-      bpf_program__set_expected_attach_type(it, static_cast<bpf_attach_type>(kAttachTypeUprobeMulti));
+      bpf_program__set_expected_attach_type(program_of(program), static_cast<bpf_attach_type>(kAttachTypeUprobeMulti));
     }
   }
   return {};
@@ -223,11 +231,6 @@ Result<void> BpfObject::set_hold(pid_t pid, std::uint32_t hold) {
   return {};
 }
 
-void BpfObject::remove_process(pid_t pid) {
-  const std::uint32_t key = static_cast<std::uint32_t>(pid);
-  bpf_map_delete_elem(bpf_map__fd(impl_->skeleton->maps.processes), &key);
-}
-
 std::uint64_t BpfObject::remove_blocks_of_ended_spaces() {
   constexpr std::uint32_t kBatch = 16384;
   const int fd = bpf_map__fd(impl_->skeleton->maps.blocks);
@@ -258,18 +261,7 @@ void BpfObject::drain_events(const std::function<void(const tr_event&)>& handle)
   impl_->handle = nullptr;
 }
 
-bpf_program* BpfObject::program(Program program) const {
-  const auto& programs = impl_->skeleton->progs;
-  switch (program) {
-    case Program::kHeapEntry:
-      return programs.heap_entry;
-    case Program::kHeapReturn:
-      return programs.heap_return;
-    case Program::kLibraryEntry:
-      return programs.library_entry;
-  }
-  return nullptr;
-}
+bpf_program* BpfObject::program(Program program) const { return impl_->program_of(program); }
 
 int BpfObject::program_fd(Program which) const { return bpf_program__fd(program(which)); }
 

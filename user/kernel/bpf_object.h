@@ -70,7 +70,6 @@ class BpfObject {
   /// Changes when a process is held; it must be stopped or not have run yet, since the kernel half writes the entry at
   /// exec.
   Result<void> set_hold(pid_t pid, std::uint32_t hold);
-  void remove_process(pid_t pid);
 
   /// Removes the live blocks of address spaces that have ended. Takes time in proportion to the table, so the caller
   /// does it when much of the table is theirs. Returns how many blocks it removed.

@@ -15,6 +15,7 @@
 
 #include "base/unique_fd.h"
 #include "kernel/bpf_attr.h"
+#include "kernel/bpf_link.h"
 
 namespace tracer::kernel {
 namespace {
@@ -84,11 +85,6 @@ class MultiAttacher : public ProbeAttacher {
  private:
   const BpfObject& object_;
 };
-
-struct BpfLinkDeleter {
-  void operator()(bpf_link* link) const noexcept { bpf_link__destroy(link); }
-};
-using BpfLink = std::unique_ptr<bpf_link, BpfLinkDeleter>;
 
 class PerfLinks : public ProbeLink {
  public:

@@ -60,24 +60,33 @@ void Session::process_forked(const tr_event& event) {
   emit(report::ProcessEvent::Kind::kFork, process, &details);
 }
 
+/// A process that has ended in the meantime is no news here: its exit event follows.
+void Session::refresh(tracing::TracedProcess& process) {
+  if (Result<void> read = tracker_->refresh(process); !read && read.error().kind() != ErrorKind::kGone)
+    log::verbose("pid {}: {}", process.pid, read.error().message());
+}
+
+/// Lets the held command run until the next of `holds`.
+void Session::go_on(pid_t pid, std::uint32_t holds) {
+  if (Result<void> held = object_->set_hold(pid, holds); !held) log::verbose("{}", held.error().message());
+  ::kill(pid, SIGCONT);
+}
+
 void Session::process_executed(const tr_event& event) {
   const auto pid = static_cast<pid_t>(event.tgid);
   tracing::TracedProcess* old = tracker_->find_live(pid);
   tracing::TracedProcess& process = tracker_->add(pid, event.space);
   // What the old image had loaded may be needed for stacks that are not resolved yet.
   resolver_->poll();
-  if (Result<void> read = tracker_->refresh(process); !read && read.error().kind() != ErrorKind::kGone)
-    log::verbose("pid {}: {}", pid, read.error().message());
+  refresh(process);
   if (old != nullptr) {
     tracker_->replace(*old);
     replaced_.push_back({pid, old, kStartupAnnouncements, monotonic_ns() + kLongestStartupNs});
   }
   emit(report::ProcessEvent::Kind::kExec, process);
   if (event.value == 0) return;
-  loader_announcements_[pid] = 0;
-  if (Result<void> held = object_->set_hold(pid, TR_HOLD_EXEC | TR_HOLD_LOADER); !held)
-    log::verbose("{}", held.error().message());
-  ::kill(pid, SIGCONT);
+  command_announcements_ = 0;
+  go_on(pid, TR_HOLD_EXEC | TR_HOLD_LOADER);
 }
 
 /// Lets go of what the programs had armed that `is_over` says have been replaced for good.
@@ -111,17 +120,11 @@ void Session::process_exited(const tr_event& event) {
 
 void Session::libraries_changed(const tr_event& event) {
   const auto pid = static_cast<pid_t>(event.tgid);
-  tracing::TracedProcess* process = tracker_->find_space(event.space);
-  if (process != nullptr) {
-    if (Result<void> read = tracker_->refresh(*process); !read && read.error().kind() != ErrorKind::kGone)
-      log::verbose("pid {}: {}", pid, read.error().message());
-  }
+  if (tracing::TracedProcess* process = tracker_->find_space(event.space)) refresh(*process);
   end_replaced([&](Replaced& replaced) { return replaced.pid == pid && --replaced.announcements == 0; });
   if (event.value == 0) return;
-  if (++loader_announcements_[pid] >= kStartupAnnouncements) {
-    if (Result<void> held = object_->set_hold(pid, TR_HOLD_EXEC); !held) log::verbose("{}", held.error().message());
-  }
-  ::kill(pid, SIGCONT);
+  const bool has_started = ++command_announcements_ >= kStartupAnnouncements;
+  go_on(pid, has_started ? TR_HOLD_EXEC : TR_HOLD_EXEC | TR_HOLD_LOADER);
 }
 
 void Session::library_changed(const tracing::LibraryChange& change) {

@@ -50,24 +50,24 @@ Result<Outcome> Session::run() {
   run.backend = kernel::backend_name(backend_);
   write([&](report::Writer& writer) { return writer.begin(run); });
 
-  for (auto step : {&Session::attach_targets, &Session::begin_recording}) {
-    if (Result<void> done = (this->*step)(); !done) {
-      detach().join();
-      return std::move(done).error();
-    }
-  }
-  while (stop_reason_.empty()) {
-    if (Result<void> waited = loop_->run_once(); !waited) {
-      detach().join();
-      return std::move(waited).error();
-    }
-  }
-  if (outcome_.command_error) {
+  if (Result<void> traced = trace(); !traced || outcome_.command_error) {
     detach().join();
+    if (!traced) return std::move(traced).error();
     return outcome_;
   }
   if (Result<void> done = finish(); !done) return std::move(done).error();
   return outcome_;
+}
+
+/// From the first probe to the reason to stop.
+Result<void> Session::trace() {
+  for (auto step : {&Session::attach_targets, &Session::begin_recording}) {
+    if (Result<void> done = (this->*step)(); !done) return done;
+  }
+  while (stop_reason_.empty()) {
+    if (Result<void> waited = loop_->run_once(); !waited) return waited;
+  }
+  return {};
 }
 
 void Session::stop(const char* reason) {

@@ -47,6 +47,8 @@ class Session {
   // What happens while it runs (events.cpp).
   void drain_events();
   void handle_event(const tr_event& event);
+  void refresh(tracing::TracedProcess& process);
+  void go_on(pid_t pid, std::uint32_t holds);
   void process_forked(const tr_event& event);
   void process_executed(const tr_event& event);
   void process_exited(const tr_event& event);
@@ -60,7 +62,8 @@ class Session {
   void target_exited(pid_t pid);
   void reap_command();
 
-  // Reports (session.cpp).
+  // The run and its reports (session.cpp).
+  Result<void> trace();
   void take_snapshot();
   void take_periodic_snapshot();
   heap::Snapshot build_snapshot(std::uint64_t t_ns);
@@ -94,7 +97,7 @@ class Session {
   std::optional<tracing::StackResolver> resolver_;
   std::optional<Command> command_;
   std::map<pid_t, UniqueFd> targets_;  ///< pidfds of the processes that we were asked for
-  std::map<pid_t, int> loader_announcements_;
+  int command_announcements_ = 0;      ///< of the command's dynamic linker since its last exec
   std::vector<Replaced> replaced_;
   std::set<std::uint32_t> open_modules_;  ///< libraries whose file the symbolizer holds
 

@@ -45,8 +45,6 @@ class ProbeArmer {
   /// The plan of an armed library; empty when it has none.
   const std::vector<PlannedProbe>& plan(const library::Library& library) const;
 
-  Scope scope() const { return scope_; }
-
  private:
   using Links = std::vector<std::unique_ptr<kernel::ProbeLink>>;
   struct Armed {

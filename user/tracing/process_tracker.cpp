@@ -65,19 +65,16 @@ Result<bool> ProcessTracker::read_once(TracedProcess& process) {
     return identity.ok() && *identity == range.library->identity();
   };
   const AddressSpace::Update update = process.addresses.update(*mappings, epoch, is_same_file);
-  bool failed = false;
+  Result<bool> stable = update.appeared.empty();
   for (const proc::Mapping& mapping : update.appeared) {
     Result<void> added = add_mapping(process, mapping, epoch);
-    if (added) continue;
     // A mapping that went away in between is no failure: the next read will not list it.
-    if (added.error().kind() != ErrorKind::kGone) {
-      let_go(process, update.vanished);
-      return std::move(added).error();
-    }
-    failed = true;
+    if (added || added.error().kind() == ErrorKind::kGone) continue;
+    stable = std::move(added).error();
+    break;
   }
   let_go(process, update.vanished);
-  return update.appeared.empty() && !failed;
+  return stable;
 }
 
 Result<void> ProcessTracker::add_mapping(TracedProcess& process, const proc::Mapping& mapping, std::uint32_t epoch) {

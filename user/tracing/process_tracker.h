@@ -83,9 +83,6 @@ class ProcessTracker {
   /// Whether the process maps an allocator that we know.
   bool has_allocator(const TracedProcess& process) const;
 
-  ProbeArmer& armer() { return armer_; }
-  const library::LibraryCache& cache() const { return cache_; }
-
  private:
   Result<bool> read_once(TracedProcess& process);
   Result<void> add_mapping(TracedProcess& process, const proc::Mapping& mapping, std::uint32_t epoch);
