@@ -11,6 +11,7 @@
 #define TRACER_BPF_HEAP_H
 
 #include "bpf/account.bpf.h"
+#include "bpf/module.bpf.h"
 #include "bpf/stack.bpf.h"
 #include "bpf/unwind.bpf.h"
 
@@ -86,8 +87,10 @@ TR_INLINE void realloc_enter(struct tr_thread* t, __u32 space_id) {
 TR_INLINE void put_back_block(struct tr_thread* t, struct tr_space* space) {
   struct tr_block_key key = {.address = t->old_address, .space = t->space};
   if (!t->old_known) return;
-  if (bpf_map_update_elem(&blocks, &key, &t->old, BPF_NOEXIST)) {
-    lose(TR_LOSS_BLOCKS_FULL);
+  long error = bpf_map_update_elem(&blocks, &key, &t->old, BPF_NOEXIST);
+  if (error) {
+    /* Somebody else has the address by now, or the table has filled up. */
+    lose(error == -TR_EEXIST ? TR_LOSS_FREE_MISSED : TR_LOSS_BLOCKS_FULL);
     account_free(&t->old);
     change_live_bytes(space, -(__s64)t->old.size);
   }
@@ -108,6 +111,14 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
   if (t->space != space_id) {
     /* The thread's first call here, or its first after an exec: nothing of before is in flight. */
     t->space = space_id;
+    t->sp = 0;
+    t->freed_address = 0;
+    t->range.end = 0;
+  }
+  if (t->pause != globals.pause) {
+    /* What was in flight when recording was interrupted ended unseen, like all that began later. */
+    if (t->sp) put_back_block(t, space);
+    t->pause = globals.pause;
     t->sp = 0;
     t->freed_address = 0;
   }
@@ -139,11 +150,19 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
     realloc_enter(t, space_id);
   }
   if (!t->skip) {
-    unwind(ctx, t, config.max_frames);
-    t->stack_id = stack_id_of(t, space, space_id);
+    unwind(t, ctx->ip, ctx->sp, ctx->bp);
+    t->stack_id = locate_frames(t) == TR_LOOKUP_DONE ? stack_id_of(t) : TR_NO_STACK;
   }
   t->sp = ctx->sp;
   return 0;
+}
+
+/* Takes the stack of the call in flight if another thread was changing the address space at its entry: its callers are
+ * still mapped. */
+TR_INLINE void finish_stack(struct tr_thread* t) {
+  if (t->skip || t->stack_id != TR_NO_STACK) return;
+  if (locate_frames(t) == TR_LOOKUP_BUSY) keep_addresses(t);
+  t->stack_id = stack_id_of(t);
 }
 
 /* The address that the call in flight returned, 0 when it failed. False when it could not be read. */
@@ -173,8 +192,10 @@ TR_INLINE void realloc_failed(struct tr_thread* t, struct tr_space* space) {
 /* A successful call: one allocation, and for a realloc one free. */
 TR_INLINE void call_succeeded(struct tr_thread* t, struct tr_space* space, __u64 address) {
   struct tr_block_key key = {.address = address, .space = t->space};
-  struct tr_block block = {.size = t->size, .stack_id = t->stack_id};
+  struct tr_block block = {.size = t->size, .pause = t->pause & 0xffff};
   __s64 delta = 0;
+  finish_stack(t);
+  block.stack_id = t->stack_id;
   if (t->old_known) {
     /* A block that grows keeps its age: a vector that leaks for an hour is an hour old. */
     block.birth_tick = t->old.birth_tick;
@@ -201,6 +222,11 @@ TR_INLINE int heap_leave(const struct pt_regs* ctx) {
   t->sp = 0;
   struct tr_space* space = find_space(t->space);
   if (!space) return 0;
+  if (t->pause != globals.pause) {
+    /* Recording was interrupted since the entry: what was allocated meanwhile is unknown. */
+    put_back_block(t, space);
+    return 0;
+  }
   __u64 address = 0;
   if (!returned_block(ctx, t, &address)) {
     lose(TR_LOSS_READ_FAULT);

@@ -2,39 +2,32 @@
 /*
  * The dynamic linker's own announcements. _dl_debug_state is the function that it calls for debuggers whenever its list
  * of libraries is about to change or has changed; libraries that were added are mapped by then and their constructors
- * have not run.
+ * have not run. They only say when user space should look; what an address means is never taken from them
+ * (module.bpf.h).
  */
 #ifndef TRACER_BPF_LIBRARY_H
 #define TRACER_BPF_LIBRARY_H
 
-#include "bpf/heap.bpf.h"
 #include "bpf/process.bpf.h"
 
-/* The announcements that one dlclose makes when it unmaps: about to change, has changed. */
-#define TR_CLOSE_ANNOUNCEMENTS 2
-
-TR_INLINE int library_enter(__u64 cookie) {
+TR_INLINE int library_enter(void) {
   __u32 tgid = current_tgid();
   struct tr_process* process = find_process(tgid);
   if (!process) return 0;
   struct tr_space* space = find_space(process->space);
-  struct tr_thread* t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
-  if (!space || !t) {
-    lose(TR_LOSS_THREAD_STATE);
-    return 0;
-  }
-  if (TR_COOKIE_CALL(cookie) == TR_CALL_LOADER_CLOSE) {
-    t->closing = TR_CLOSE_ANNOUNCEMENTS;
-    return 0;
-  }
-  if (t->closing) {
-    /* From here on an address may mean another library: stacks taken later are other stacks. */
-    t->closing--;
-    __sync_fetch_and_add(&space->epoch, 1);
-  }
+  if (space) __sync_fetch_and_add(&space->announcements, 1);
   bool held = process->hold & TR_HOLD_LOADER;
   if (held) bpf_send_signal(TR_SIGSTOP);
   emit(TR_EVENT_LIBRARIES, tgid, process->space, held);
+  return 0;
+}
+
+/* A system call that may have changed mappings has been made: on kernels whose address spaces do not count that. */
+TR_INLINE int mappings_changed(void) {
+  struct tr_process* process = find_process(current_tgid());
+  if (!process) return 0;
+  struct tr_space* space = find_space(process->space);
+  if (space) __sync_fetch_and_add(&space->layout, 1);
   return 0;
 }
 

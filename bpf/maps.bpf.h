@@ -43,7 +43,8 @@ struct {
   __type(value, __u32);
 } stack_ids SEC(".maps");
 
-/* Stacks and their totals by id. Full: stacks_full, the totals go to the space's no_stack. */
+/* Stacks and their totals by id, and behind them one per space for what has no stack (no_stack_of). Full: stacks_full,
+ * the totals go there. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);
@@ -61,7 +62,16 @@ struct {
   __type(value, struct tr_young);
 } young SEC(".maps");
 
-/* The addresses of stacks. Written once, before the stack's id is published. Full: stacks_full. */
+/* Blocks of before the last pause, by stack id. Set by user space at its end, counted down by the heap programs. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1024);
+  __type(key, __u32);
+  __type(value, struct tr_unverified);
+} unverified SEC(".maps");
+
+/* The frames of stacks. Written once, before the stack's id is published. Full: stacks_full. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);
@@ -69,6 +79,40 @@ struct {
   __type(key, __u32);
   __type(value, struct tr_stack_chunk);
 } stack_chunks SEC(".maps");
+
+/* Which number a file has. Written when it is met for the first time; user space removes one whose content turns out to
+ * be another. Full: modules_full. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, TR_MAX_MODULES);
+  __type(key, struct tr_file_key);
+  __type(value, __u32);
+} modules SEC(".maps");
+
+/* Files by number; read by user space through a mapping. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, TR_MAX_MODULES);
+  __type(key, __u32);
+  __type(value, struct tr_module);
+} module_info SEC(".maps");
+
+/* Addresses that were looked up before, of all processes; entries drive each other out. Kernel half only. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1 << TR_PC_BITS);
+  __type(key, __u32);
+  __type(value, struct tr_pc);
+} pcs SEC(".maps");
+
+/* The mappings that were looked up last, by address space; entries drive each other out. Kernel half only. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, TR_RANGE_SETS* TR_RANGES);
+  __type(key, __u32);
+  __type(value, struct tr_range);
+} ranges SEC(".maps");
 
 /*
  * A thread's state; see tr_thread. Task storage rather than per-CPU scratch: uprobe programs are preemptible, so two

@@ -16,13 +16,32 @@
 #include "bpf/abi/types.h"
 
 #define TR_INLINE static inline __attribute__((always_inline))
+/*
+ * A function that the verifier checks once, for any arguments, and not at each place that calls it: loops belong into
+ * these. Its pointers may be NULL as far as the verifier knows.
+ */
+#define TR_CHECKED_ONCE __attribute__((noinline))
+
+#define TR_EBUSY 16
+#define TR_EEXIST 17
+
+/* An executable mapping as it was when it was looked up. Kernel half only. */
+struct tr_range {
+  __u64 check; /* over the rest: two threads may write one at the same time */
+  __u64 start;
+  __u64 end;   /* 0: none */
+  __u64 bias;  /* address - offset in the file */
+  __u64 stamp; /* see libraries_stamp() */
+  __u32 module;
+  __u32 space;
+};
 
 /* A call that copies a kilobyte of the target's stack costs 33 ns, one that copies a frame's 16 bytes 22. */
 #define TR_WINDOW_WORDS 128
 
 /*
  * What the tracer knows of a thread between the entry and the return of a call: the outermost allocator call in flight,
- * the last block it freed, and room for the stack being taken. Kernel half only.
+ * the last block it freed, room for the stack being taken, and the last mapping looked up. Kernel half only.
  */
 struct tr_thread {
   __u64 sp; /* stack pointer at the entry of the call in flight, 0 when there is none */
@@ -38,14 +57,30 @@ struct tr_thread {
   __u32 old_known;
   __u32 skip;        /* the size is filtered out: the result is not recorded */
   __u32 spare_stack; /* an id reserved for a stack that another thread stored first; used for the next new one */
-  __u32 closing;     /* _dl_debug_state hits that belong to the thread's dlclose */
+  __u32 pause;       /* tr_globals.pause at the entry of the call in flight */
   __u32 frame_count;
-  __u32 stack_end;
-  __u32 padding;
-  __u64 window_start; /* target memory that `window` holds a copy of: part of the stack being walked … */
-  __u64 window_size;  /* … this many bytes of it */
+  __u32 located;         /* frames that are TR_FRAMEs already; the rest are addresses */
+  __u32 stack_end;       /* enum tr_stack_end */
+  struct tr_range range; /* the mapping that an address was last found in */
+  __u32 range_layout;    /* … and the layout of the address space at that time */
+  __u32 announcements;   /* tr_stack.announcements of the stack being taken */
+  __u64 window_start;    /* target memory that `window` holds a copy of: part of the stack being walked … */
+  __u64 window_size;     /* … this many bytes of it */
   __u64 window[TR_WINDOW_WORDS];
   __u64 frames[TR_MAX_FRAMES + 1];
+};
+
+/* Ranges kept per address space, for when its mappings cannot be looked up; address spaces share sets of these. */
+#define TR_RANGE_SETS 256
+#define TR_RANGES 32
+
+/* An address and the frame it stands for, as long as the layout of its address space is that one. Kernel half only. */
+#define TR_PC_BITS 16
+struct tr_pc {
+  __u64 check; /* check_of() the address and the other three */
+  __u64 layout;
+  __u64 stamp; /* see libraries_stamp() */
+  __u64 frame;
 };
 
 #endif

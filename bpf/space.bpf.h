@@ -22,11 +22,19 @@ TR_INLINE void emit(enum tr_event_type type, __u32 tgid, __u32 space, __u32 valu
   bpf_ringbuf_submit(event, 0);
 }
 
+TR_INLINE __u64 mix(__u64 hash, __u64 value) {
+  hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL;
+  return hash ^ (hash >> 32);
+}
+
 TR_INLINE __u32 current_tgid(void) { return (__u32)(bpf_get_current_pid_tgid() >> 32); }
 
 TR_INLINE struct tr_process* find_process(__u32 tgid) { return bpf_map_lookup_elem(&processes, &tgid); }
 
 TR_INLINE struct tr_space* find_space(__u32 space) { return bpf_map_lookup_elem(&spaces, &space); }
+
+/* The stack id that takes what has no stack of its own. */
+TR_INLINE __u32 no_stack_of(__u32 space) { return config.max_stacks + space; }
 
 /* Reserves a stack id; TR_NO_STACK when all are used. */
 TR_INLINE __u32 reserve_stack_id(void) {
@@ -51,13 +59,6 @@ TR_INLINE __u32 begin_space(__u32 tgid, __u32 parent) {
   space->tgid = tgid;
   space->users = 1;
   space->parent = parent;
-  space->no_stack = reserve_stack_id();
-  __u32 no_stack = space->no_stack;
-  struct tr_stack* stack = bpf_map_lookup_elem(&stacks, &no_stack);
-  if (stack && no_stack != TR_NO_STACK) {
-    stack->end = TR_END_NOT_STORED;
-    stack->space = id;
-  }
   return id;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "bpf/heap.bpf.h"
 #include "bpf/library.bpf.h"
+#include "bpf/module.bpf.h"
 #include "bpf/process.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -17,9 +18,23 @@ int heap_entry(struct pt_regs* ctx) { return heap_enter(ctx, bpf_get_attach_cook
 SEC("uretprobe")
 int heap_return(struct pt_regs* ctx) { return heap_leave(ctx); }
 
-/* In the dynamic linker, and at dlclose. */
+/* In the dynamic linker. */
 SEC("uprobe")
-int library_entry(struct pt_regs* ctx) { return library_enter(bpf_get_attach_cookie(ctx)); }
+int library_entry(struct pt_regs* ctx) {
+  (void)ctx;
+  return library_enter();
+}
+
+/* Run by user space itself, which has mapped a file at the address: which file is it? */
+SEC("raw_tp")
+int identify_mapping(struct bpf_raw_tracepoint_args* ctx) { return module_at(ctx->args[0]); }
+
+/* After system calls that change mappings; attached on kernels before 6.4 only. */
+SEC("tracepoint")
+int mapping_change(void* ctx) {
+  (void)ctx;
+  return mappings_changed();
+}
 
 SEC("raw_tp/sched_process_fork")
 int process_fork(struct bpf_raw_tracepoint_args* ctx) {

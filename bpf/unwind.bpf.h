@@ -11,7 +11,7 @@
 #ifndef TRACER_BPF_UNWIND_H
 #define TRACER_BPF_UNWIND_H
 
-#include "bpf/prelude.bpf.h"
+#include "bpf/maps.bpf.h"
 
 /* A frame larger than this is taken for a broken chain. */
 #define TR_MAX_FRAME_SIZE (1 << 20)
@@ -58,17 +58,20 @@ TR_INLINE bool read_record(struct tr_thread* t, __u64 fp, struct tr_frame_record
 
 TR_INLINE bool is_code_address(__u64 address) { return address >= TR_USER_LOW && address < TR_USER_HIGH; }
 
-/* Fills frames, frame_count and stack_end of `t`. The loop is bounded by TR_MAX_FRAMES, the size of frames. */
-TR_INLINE void unwind(const struct pt_regs* ctx, struct tr_thread* t, __u32 max_frames) {
-  __u64 lowest = ctx->sp;
-  __u64 fp = ctx->bp;
+/* Fills frames, frame_count and stack_end of `t` from the registers. The loop is bounded by TR_MAX_FRAMES, the size of
+ * frames. */
+TR_CHECKED_ONCE int unwind(struct tr_thread* t, __u64 ip, __u64 sp, __u64 fp) {
+  __u64 lowest = sp;
+  __u32 max_frames = config.max_frames;
   __u32 n = 1;
 
+  if (!t) return 0;
   t->window_size = 0;
-  t->frames[0] = ctx->ip;
+  t->located = 0;
+  t->announcements = 0;
+  t->frames[0] = ip;
   t->stack_end = TR_END_FRAME;
-  if (bpf_probe_read_user(&t->frames[1], sizeof(t->frames[1]), (const void*)ctx->sp) == 0 &&
-      is_code_address(t->frames[1])) {
+  if (bpf_probe_read_user(&t->frames[1], sizeof(t->frames[1]), (const void*)sp) == 0 && is_code_address(t->frames[1])) {
     n = 2;
     for (int i = 2; i < TR_MAX_FRAMES; i++) {
       struct tr_frame_record record;
@@ -95,6 +98,7 @@ TR_INLINE void unwind(const struct pt_regs* ctx, struct tr_thread* t, __u32 max_
     }
   }
   t->frame_count = n;
+  return 0;
 }
 
 #endif

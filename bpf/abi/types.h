@@ -7,8 +7,10 @@
  *
  *   tr_process[tgid 4242]      { space 1 }
  *   tr_space[1]                { tgid 4242, live_bytes 100, peak_bytes 200, … }
- *   tr_stack[7]                { space 1, frame_count 3, first_chunk 12, alloc_objects 2, alloc_bytes 200, free_objects
- * 1, … } tr_stack_chunk[12]         { ip of malloc, return address in the caller, return address in its caller }
+ *   tr_module[2]               { inode 1234, device 8:1, generation 77, … path "libc.so.6" }
+ *   tr_stack[7]                { space 1, frame_count 3, first_chunk 12, alloc_objects 2, alloc_bytes 200,
+ *                                free_objects 1, … }
+ *   tr_stack_chunk[12]         { module 2 + offset of malloc, module 1 + offset in the caller, … }
  *   tr_block[space 1, 0x5555…] { size 100, stack_id 7 }
  *
  * Everything else (live bytes of a stack, totals of a process) is a sum or a difference of these.
@@ -33,8 +35,24 @@
 #define TR_YOUNG_WINDOW 5
 #define TR_GENERATIONS_PER_OLDER 4
 #define TR_MAX_SPACES 16384
-/* Stack ids: 0 stands for every stack that could not be stored; see also tr_space.no_stack. */
+/* Files that stacks can mention, numbered from 1; 0 is code of no file (JIT, vdso). */
+#define TR_MAX_MODULES 8192
+#define TR_MODULE_PATH 224
+/* Stack ids: 0 is none. From tr_config.max_stacks on follow those that take, one per address space, what has no stack
+ * of its own. */
 #define TR_NO_STACK 0
+
+/*
+ * A frame of a stored stack: which file, and where in it. Code of no file (TR_MODULE_NONE), and what could not be
+ * looked up because the address space was being changed (TR_MODULE_UNKNOWN): the address itself.
+ *
+ *   bits 48-63 module | 0-47 offset in the file
+ */
+#define TR_FRAME(module, offset) ((__u64)(module) << 48 | ((offset)&0xffffffffffffULL))
+#define TR_MODULE_NONE 0
+#define TR_MODULE_UNKNOWN 0xffff
+#define TR_FRAME_MODULE(frame) ((__u32)((frame) >> 48))
+#define TR_FRAME_OFFSET(frame) ((frame)&0xffffffffffffULL)
 
 /* What a probed function is, the lowest byte of its attach cookie. */
 enum tr_call {
@@ -44,7 +62,6 @@ enum tr_call {
   TR_CALL_REALLOC,      /* takes a block and returns a block */
   TR_CALL_FREE,         /* takes a block */
   TR_CALL_LOADER_STATE, /* the dynamic linker's list of libraries has changed or is about to (_dl_debug_state) */
-  TR_CALL_LOADER_CLOSE, /* dlclose: libraries may be unmapped before the calling thread goes on */
 };
 
 /*
@@ -70,6 +87,8 @@ enum tr_loss {
   TR_LOSS_FREE_MISSED,
   TR_LOSS_SPACES_FULL,
   TR_LOSS_EVENTS_FULL,
+  TR_LOSS_MAPPING_BUSY, /* counted by user space, which tries to resolve such stacks itself */
+  TR_LOSS_MODULES_FULL,
   TR_LOSS_COUNT,
 };
 
@@ -77,7 +96,7 @@ enum tr_loss {
 enum tr_stack_end {
   TR_END_ROOT = 0,   /* a frame without a caller: null frame pointer or null return address */
   TR_END_DEPTH,      /* TR_MAX_FRAMES or --max-stack */
-  TR_END_FRAME,      /* the frame pointer does not point up the stack */
+  TR_END_FRAME,      /* the frame pointer does not point up the stack, or the next address is no code */
   TR_END_NOT_STORED, /* the stack has no frames: the store was full */
 };
 
@@ -89,8 +108,9 @@ struct tr_block_key {
 TR_ASSERT_SIZE(struct tr_block_key, 16);
 
 struct tr_block {
-  __u64 size;       /* requested bytes */
-  __u64 birth_tick; /* tr_globals.tick when it was allocated; a realloc keeps it */
+  __u64 size;            /* requested bytes */
+  __u64 birth_tick : 48; /* tr_globals.tick when it was allocated; a realloc keeps it */
+  __u64 pause : 16;      /* tr_globals.pause when it was entered: in an older one it may have been freed unseen */
   __u32 stack_id;
   __u32 generation; /* tr_globals.generation when it was allocated; a realloc keeps it */
 };
@@ -101,9 +121,9 @@ struct tr_stack {
   __u64 hash;
   __u32 first_chunk;
   __u16 frame_count;
-  __u16 end;   /* enum tr_stack_end */
-  __u32 space; /* 0 until the entry is complete */
-  __u32 epoch; /* tr_space.epoch when it was taken: addresses mean one thing within an epoch */
+  __u16 end;           /* enum tr_stack_end */
+  __u32 space;         /* 0 until the entry is complete */
+  __u32 announcements; /* with a frame of TR_MODULE_UNKNOWN: tr_space.announcements when it was taken; else 0 */
   __u64 alloc_objects;
   __u64 alloc_bytes;
   __u64 free_objects;
@@ -125,8 +145,17 @@ struct tr_young {
 };
 TR_ASSERT_SIZE(struct tr_young, 128);
 
+/* Of a stack's live blocks, those of before the last pause: what user space has carried over, less what was freed
+ * since.
+ */
+struct tr_unverified {
+  __u64 objects;
+  __u64 bytes;
+};
+TR_ASSERT_SIZE(struct tr_unverified, 16);
+
 struct tr_stack_chunk {
-  __u64 address[TR_CHUNK_FRAMES];
+  __u64 frame[TR_CHUNK_FRAMES]; /* TR_FRAME */
 };
 TR_ASSERT_SIZE(struct tr_stack_chunk, 128);
 
@@ -137,13 +166,42 @@ struct tr_space {
   __u64 free_unknown;   /* frees of blocks whose allocation was not seen */
   __u64 failed_objects; /* calls that returned no memory */
   __u32 tgid;           /* the process it began with */
-  __u32 epoch;          /* advances when libraries may have been unmapped */
-  __u32 no_stack;       /* stack id that takes what has no stack of its own */
+  __u32 layout;         /* advances when its mappings change; only on kernels that do not count that themselves */
   __u32 users;          /* processes in it: more than one between vfork and exec; 0 when it has ended */
   __u32 parent;         /* the space it was forked or executed from, 0 for none */
+  __u32 announcements;  /* of its dynamic linker */
   __u32 padding[3];
 };
 TR_ASSERT_SIZE(struct tr_space, 64);
+
+/*
+ * Which content a mapping shows, as the kernel knows it without opening anything. The inode number alone is reused; the
+ * generation tells its uses apart where the file system has one, and the change time (which nobody can set) wherever
+ * the content was written again.
+ */
+struct tr_file_key {
+  __u64 inode;
+  __u64 changed_ns; /* the inode's change time */
+  __u64 size;
+  __u32 device; /* as the kernel encodes it: major << 20 | minor */
+  __u32 generation;
+};
+TR_ASSERT_SIZE(struct tr_file_key, 32);
+
+/* A file that has been met in an executable mapping. Its number is never reused within a run. */
+struct tr_module {
+  struct tr_file_key key;
+  __u64 start; /* the mapping that it was first met in */
+  __u64 end;
+  __u64 file_offset; /* of start */
+  __u64 time_ns;     /* CLOCK_MONOTONIC */
+  __u32 tgid;
+  __u32 path_device;         /* of the file system that `path` is a path of; on overlayfs not that of the file */
+  __u32 path_parts;          /* names in `path` */
+  __u32 known;               /* 1: the entry is complete; 0: not yet, or never (another thread was faster) */
+  char path[TR_MODULE_PATH]; /* names from the file up to the root of its file system, each ending in a zero byte */
+};
+TR_ASSERT_SIZE(struct tr_module, 304);
 
 /* A traced process: which address space it is in now. */
 struct tr_process {
@@ -165,6 +223,7 @@ enum tr_event_type {
   TR_EVENT_FORK,
   TR_EVENT_EXEC,
   TR_EVENT_EXIT,
+  TR_EVENT_MODULE, /* a file was met for the first time */
 };
 
 /* Library and process events; user space always reads the state behind an event anew. */
@@ -172,15 +231,15 @@ struct tr_event {
   __u32 type;
   __u32 tgid;
   __u32 space;
-  __u32 value; /* FORK: parent's tgid; LIBRARIES: 1 when the process is held; EXEC: 1 when it is held; EXIT: wait status
-                */
+  __u32 value;   /* FORK: parent's tgid; LIBRARIES: 1 when the process is held; EXEC: 1 when it is held; EXIT: wait
+                    status;   MODULE: its number */
   __u64 time_ns; /* CLOCK_MONOTONIC */
 };
 TR_ASSERT_SIZE(struct tr_event, 24);
 
 /*
- * Settings and counters shared by memory mapping. User space writes `recording`, `generation` and `tick` and reads the
- * rest; next_space and next_stack are advanced atomically by both.
+ * Settings and counters shared by memory mapping. User space writes `recording`, `generation`, `pause` and `tick` and
+ * reads the rest; next_space is advanced atomically by both.
  */
 struct tr_globals {
   __u32 recording; /* 0: probes do nothing. Set when the last probe is attached, so that all begin at one instant */
@@ -188,23 +247,27 @@ struct tr_globals {
   __u32 next_space; /* first unused number; 0 is never used */
   __u32 next_stack;
   __u32 next_chunk;
+  __u32 next_module;
+  __u32 pause; /* how often recording was interrupted */
   __u32 padding;
   __u64 tick; /* milliseconds since the trace began, set about ten times a second: reading a clock costs 23 ns per block
                */
   __u64 calls_nested; /* allocator calls inside an allocator call: counted with the outer one */
   __u64 losses[TR_LOSS_COUNT];
 };
-TR_ASSERT_SIZE(struct tr_globals, 40 + 8 * TR_LOSS_COUNT);
+TR_ASSERT_SIZE(struct tr_globals, 48 + 8 * TR_LOSS_COUNT);
 
 /* Fixed before the programs are loaded. */
 struct tr_config {
-  __u32 follow;     /* 1: forked children are traced */
-  __u32 max_frames; /* 2 … TR_MAX_FRAMES */
+  __u32 follow;       /* 1: forked children are traced */
+  __u32 count_layout; /* 1: the kernel does not count changes of an address space, tr_space.layout does */
+  __u32 max_frames;   /* 2 … TR_MAX_FRAMES */
   __u32 max_stacks;
   __u32 max_chunks;
+  __u32 padding;
   __u64 min_size; /* smaller requests are not recorded */
   __u64 max_size;
 };
-TR_ASSERT_SIZE(struct tr_config, 32);
+TR_ASSERT_SIZE(struct tr_config, 40);
 
 #endif

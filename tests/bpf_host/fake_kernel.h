@@ -94,11 +94,16 @@ class FakeKernel {
   std::size_t open_reservations() const { return reserved_.size(); }
 
   TargetMemory memory;
+  /// Mappings by process, the youngest last. A process without any has executable memory of no file everywhere.
+  std::map<std::uint32_t, std::vector<host_mapping>> mappings;
+  int busy_lookups = 0;  ///< so many look-ups of mappings still fail
   std::uint64_t time_ns = 0;
   std::vector<std::uint32_t> signals;  ///< those sent, in order
   bool has_thread_memory = true;       ///< false: no new storage for threads
 
   /// The helpers of shim.h.
+  int find_mapping(std::uint32_t tgid, std::uint64_t address, host_mapping* out);
+  std::uint64_t lookups = 0;
   FakeMap& map_at(void* map) { return *by_address_.at(map).map; }
   long update(void* map, const void* key, const void* value, std::uint64_t flags);
   long remove(void* map, const void* key);

@@ -55,7 +55,7 @@ class FuzzTest : public HostTest {
     const std::uint64_t cookie = (generator_() & ~0xffULL) | random(9);
     switch (random(16)) {
       case 0:
-        return host_library_entry(&task, cookie);
+        return host_library_entry(&task);
       case 1:
       case 2:
       case 3:

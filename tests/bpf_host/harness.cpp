@@ -6,7 +6,13 @@
 namespace tracer::bpf_host {
 
 Thread::Thread(std::uint32_t tgid, std::uint32_t pid) {
-  task = {.tgid = tgid, .pid = pid, .exit_code = 0, .live_threads = 1, .trampoline = kTrampoline};
+  task = {.tgid = tgid,
+          .pid = pid,
+          .exit_code = 0,
+          .live_threads = 1,
+          .trampoline = kTrampoline,
+          .layout = 0,
+          .executable_pages = 0};
   FakeKernel::instance().memory.map(stack_start(), kStackSize);
   sp = stack_start() + kStackSize / 4;
   set_callers({0x555555555149});
@@ -61,10 +67,15 @@ HostTest::HostTest() : space_((kernel_.reset(), 0)), main_(kTgid, kTgid) {
   globals_.recording = 1;
   globals_.next_space = 1;
   globals_.next_stack = 1;
+  globals_.next_module = 1;
+  for (const char* by_stack : {"stacks", "young", "unverified"})
+    kernel_.set_capacity(by_stack, kStackCapacity + TR_MAX_SPACES);
   config_ = {.follow = 1,
+             .count_layout = 0,
              .max_frames = TR_MAX_FRAMES,
              .max_stacks = kStackCapacity,
              .max_chunks = kStackCapacity,
+             .padding = 0,
              .min_size = 0,
              .max_size = ~0ULL};
   space_ = attach(kTgid);
@@ -74,24 +85,49 @@ HostTest::~HostTest() { EXPECT_EQ(kernel_.open_reservations(), 0U) << "reserved 
 
 std::uint32_t HostTest::attach(std::uint32_t tgid, std::uint32_t hold) {
   const std::uint32_t id = globals_.next_space++;
-  const std::uint32_t no_stack = globals_.next_stack++;
-  stack(no_stack).end = TR_END_NOT_STORED;
-  stack(no_stack).space = id;
   space(id).tgid = tgid;
-  space(id).no_stack = no_stack;
   space(id).users = 1;
   const tr_process process{id, hold};
   kernel_.map("processes").update(&tgid, &process, 0);
   return id;
 }
 
+std::vector<std::uint32_t> HostTest::stack_ids() const {
+  std::vector<std::uint32_t> ids;
+  for (std::uint32_t id = 0; id < globals_.next_stack; ++id) ids.push_back(id);
+  for (std::uint32_t id = 1; id < globals_.next_space; ++id) ids.push_back(no_stack(id));
+  return ids;
+}
+
 void HostTest::advance_generation() {
   const std::uint32_t slot = (globals_.generation + 2) % TR_YOUNG_SLOTS;
-  for (std::uint32_t id = 0; id < kernel_.map("young").capacity(); ++id) {
+  for (const std::uint32_t id : stack_ids()) {
     kernel_.at<tr_young>("young", id).objects[slot] = 0;
     kernel_.at<tr_young>("young", id).bytes[slot] = 0;
   }
   ++globals_.generation;
+}
+
+void HostTest::pause(const std::function<void()>& meanwhile) {
+  globals_.recording = 0;
+  meanwhile();
+  ++globals_.pause;
+  for (const std::uint32_t id : stack_ids()) {
+    const Totals of = totals_of(stack(id));
+    kernel_.at<tr_unverified>("unverified", id) = {of.live_objects(), of.live_bytes()};
+    kernel_.at<tr_young>("young", id) = {};
+  }
+  globals_.generation += TR_YOUNG_WINDOW;
+  globals_.recording = 1;
+}
+
+tr_unverified HostTest::unverified() {
+  tr_unverified out{};
+  for (const std::uint32_t id : stack_ids()) {
+    out.objects += kernel_.at<tr_unverified>("unverified", id).objects;
+    out.bytes += kernel_.at<tr_unverified>("unverified", id).bytes;
+  }
+  return out;
 }
 
 const tr_block* HostTest::block(std::uint64_t address, std::uint32_t in_space) {
@@ -103,7 +139,7 @@ std::vector<std::uint64_t> HostTest::frames(std::uint32_t stack_id) {
   std::vector<std::uint64_t> out;
   for (std::uint32_t i = 0; i < of.frame_count; ++i) {
     const auto& chunk = kernel_.at<tr_stack_chunk>("stack_chunks", of.first_chunk + i / TR_CHUNK_FRAMES);
-    out.push_back(chunk.address[i % TR_CHUNK_FRAMES]);
+    out.push_back(chunk.frame[i % TR_CHUNK_FRAMES]);
   }
   return out;
 }
@@ -114,15 +150,15 @@ Totals HostTest::totals_of(const tr_stack& stack) {
 
 Totals HostTest::totals(std::uint32_t of_space) {
   Totals out;
-  for (std::uint32_t id = 0; id < kernel_.map("stacks").capacity(); ++id)
-    if (stack(id).space == of_space) out += totals_of(stack(id));
+  for (const std::uint32_t id : stack_ids())
+    if (stack(id).space == of_space || id == no_stack(of_space)) out += totals_of(stack(id));
   return out;
 }
 
 std::pair<std::uint64_t, std::uint64_t> HostTest::young() {
   std::uint64_t objects = 0;
   std::uint64_t bytes = 0;
-  for (std::uint32_t id = 0; id < kernel_.map("young").capacity(); ++id) {
+  for (const std::uint32_t id : stack_ids()) {
     const auto& entry = kernel_.at<tr_young>("young", id);
     for (std::uint32_t age = 0; age < TR_YOUNG_WINDOW; ++age) {
       objects += entry.objects[(globals_.generation - age) % TR_YOUNG_SLOTS];

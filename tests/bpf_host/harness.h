@@ -19,8 +19,6 @@ constexpr std::uint64_t kPosixMemalign = TR_COOKIE(TR_CALL_ALLOC_OUT, 3, 0, 1);
 constexpr std::uint64_t kRealloc = TR_COOKIE(TR_CALL_REALLOC, 2, 0, 1);
 constexpr std::uint64_t kReallocarray = TR_COOKIE(TR_CALL_REALLOC, 3, 2, 1);
 constexpr std::uint64_t kFree = TR_COOKIE(TR_CALL_FREE, 0, 0, 1);
-constexpr std::uint64_t kLoaderState = TR_COOKIE(TR_CALL_LOADER_STATE, 0, 0, 0);
-constexpr std::uint64_t kLoaderClose = TR_COOKIE(TR_CALL_LOADER_CLOSE, 0, 0, 0);
 
 constexpr std::uint64_t kMallocSite = 0x7ffff7e4a3c4;  // the probed instruction
 constexpr std::uint64_t kTrampoline = 0x7fffffffe000;
@@ -59,8 +57,7 @@ class Thread {
   void malloc(std::uint64_t size, std::uint64_t address) { call(kMalloc, {size}, address); }
   void realloc(std::uint64_t old, std::uint64_t size, std::uint64_t address) { call(kRealloc, {old, size}, address); }
   void free(std::uint64_t address) { enter(kFree, {address}); }
-  void announce() const { host_library_entry(&task, kLoaderState); }
-  void dlclose() const { host_library_entry(&task, kLoaderClose); }
+  void announce() const { host_library_entry(&task); }
 
   host_task task{};
   std::uint64_t ip = kMallocSite;
@@ -100,6 +97,12 @@ class HostTest : public testing::Test {
   std::uint32_t attach(std::uint32_t tgid, std::uint32_t hold = 0);
   /// As user space ends a generation.
   void advance_generation();
+  /// As user space interrupts recording, with `meanwhile` done unseen.
+  void pause(const std::function<void()>& meanwhile = [] {});
+  std::uint32_t no_stack(std::uint32_t of_space) const { return config_.max_stacks + of_space; }
+  tr_unverified unverified();  ///< over all stacks
+  /// Every stack that has been given out, the spaces' own included.
+  std::vector<std::uint32_t> stack_ids() const;
 
   const tr_process* process(std::uint32_t tgid) { return kernel_.find<tr_process>("processes", tgid); }
   tr_space& space(std::uint32_t id) { return kernel_.at<tr_space>("spaces", id); }

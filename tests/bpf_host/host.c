@@ -10,7 +10,7 @@
 struct kernel_task {
   struct task_struct task;
   struct signal_struct signal;
-  struct mm_struct mm;
+  struct mm_struct___counted mm;
   struct xol_area area;
   __u64 cookie;
 };
@@ -24,7 +24,9 @@ static void begin(struct kernel_task* out, const struct host_task* task, __u64 c
   out->task.pid = (int)task->pid;
   out->task.tgid = (int)task->tgid;
   out->task.exit_code = task->exit_code;
-  out->task.mm = &out->mm;
+  out->mm.mm_lock_seq.sequence = task->layout;
+  out->mm.exec_vm = task->executable_pages;
+  out->task.mm = (struct mm_struct*)&out->mm;
   out->task.signal = &out->signal;
   out->cookie = cookie;
 }
@@ -59,9 +61,27 @@ void host_heap_return(const struct host_task* task, const struct host_registers*
   run_with_registers(heap_return, task, registers, 0);
 }
 
-void host_library_entry(const struct host_task* task, __u64 cookie) {
+void host_library_entry(const struct host_task* task) {
   const struct host_registers none = {0};
-  run_with_registers(library_entry, task, &none, cookie);
+  run_with_registers(library_entry, task, &none, 0);
+}
+
+__s32 host_identify(const struct host_task* task, __u64 address) {
+  struct kernel_task kernel = {0};
+  __u64 arguments[1] = {address};
+  begin(&kernel, task, 0);
+  struct kernel_task* previous = switch_to(&kernel);
+  __s32 answer = identify_mapping((struct bpf_raw_tracepoint_args*)arguments);
+  switch_to(previous);
+  return answer;
+}
+
+void host_mapping_change(const struct host_task* task) {
+  struct kernel_task kernel = {0};
+  begin(&kernel, task, 0);
+  struct kernel_task* previous = switch_to(&kernel);
+  mapping_change((void*)0);
+  switch_to(previous);
 }
 
 /* The programs on tracepoints; one tracepoint has two arguments at most. */
@@ -116,7 +136,12 @@ const struct host_map* host_maps(__u32* count) {
       TR_HOST_MAP(stack_ids),
       TR_HOST_MAP(stacks),
       TR_HOST_MAP(young),
+      TR_HOST_MAP(unverified),
       TR_HOST_MAP(stack_chunks),
+      TR_HOST_MAP(modules),
+      TR_HOST_MAP(module_info),
+      TR_HOST_MAP(pcs),
+      TR_HOST_MAP(ranges),
       {&events, "events", TR_HOST_COUNT(events, type), 0, 0, TR_HOST_COUNT(events, max_entries)}};
   *count = sizeof(maps) / sizeof(maps[0]);
   return maps;
@@ -130,6 +155,49 @@ void* bpf_task_storage_get(void* map, struct task_struct* task, void* value, __u
 
 struct task_struct* bpf_get_current_task_btf(void) {
   return &current->task;
+}
+
+#define TR_HOST_PATH_PARTS 32
+
+/* Builds the entries of a path, the file's own first, below a root that is its own parent. */
+static struct dentry* entries_of(const char* path, struct super_block* block, char* names, struct dentry* entries) {
+  __u32 count = 1;
+  entries[0].d_name.name = (void*)"/";
+  for (const char* at = path; at && *at; count++) {
+    entries[count].d_name.name = (void*)names;
+    for (at++; *at && *at != '/'; at++) *names++ = *at;
+    *names++ = 0;
+  }
+  for (__u32 i = 0; i < count; i++) {
+    entries[i].d_sb = block;
+    entries[i].d_parent = i ? &entries[i - 1] : &entries[0];
+  }
+  return &entries[count - 1];
+}
+
+long bpf_find_vma(struct task_struct* task, __u64 address, void* callback, void* context, __u64 flags) {
+  struct host_mapping mapping = {0};
+  char names[4096];
+  struct dentry entries[TR_HOST_PATH_PARTS] = {0};
+  (void)flags;
+  __s32 error = host_find_mapping((__u32)task->tgid, address, &mapping);
+  if (error) return error;
+  struct super_block block = {.s_dev = mapping.key.device};
+  struct inode___split inode = {.i_ino = mapping.key.inode,
+                                .i_size = (long long)mapping.key.size,
+                                .i_generation = mapping.key.generation,
+                                .i_sb = &block,
+                                .i_ctime_sec = (long long)(mapping.key.changed_ns / 1000000000),
+                                .i_ctime_nsec = (unsigned)(mapping.key.changed_ns % 1000000000)};
+  struct file file = {.f_inode = (struct inode*)&inode};
+  if (mapping.has_file) file.f_path.dentry = entries_of(mapping.path, &block, names, entries);
+  struct vm_area_struct area = {.vm_start = mapping.start,
+                                .vm_end = mapping.end,
+                                .vm_flags = mapping.executable ? TR_VM_EXEC : 0,
+                                .vm_pgoff = mapping.file_offset >> TR_PAGE_SHIFT,
+                                .vm_file = mapping.has_file ? &file : (struct file*)0};
+  ((long (*)(struct task_struct*, struct vm_area_struct*, void*))callback)(task, &area, context);
+  return 0;
 }
 
 __u64 bpf_get_current_pid_tgid(void) { return (__u64)(__u32)current->task.tgid << 32 | (__u32)current->task.pid; }

@@ -31,6 +31,19 @@ struct host_task {
   __s32 exit_code;
   __s32 live_threads; /* of its process: those that have not begun to exit */
   __u64 trampoline;   /* where return probes send returning functions; 0: the process has no such page yet */
+  __u32 layout;       /* mm_lock_seq of its address space */
+  __u32 executable_pages;
+};
+
+/* A mapping of the running process. */
+struct host_mapping {
+  __u64 start;
+  __u64 end;
+  __u64 file_offset;
+  __u32 executable;
+  __u32 has_file; /* 0: the rest says nothing */
+  struct tr_file_key key;
+  const char* path; /* "/lib/libx.so" */
 };
 
 /* A map as bpf/maps.bpf.h declares it; sizes are 0 where it declares none. */
@@ -45,7 +58,10 @@ struct host_map {
 
 void host_heap_entry(const struct host_task* task, const struct host_registers* registers, __u64 cookie);
 void host_heap_return(const struct host_task* task, const struct host_registers* registers);
-void host_library_entry(const struct host_task* task, __u64 cookie);
+void host_library_entry(const struct host_task* task);
+/* What user space runs for a file that it has mapped at the address. */
+__s32 host_identify(const struct host_task* task, __u64 address);
+void host_mapping_change(const struct host_task* task);
 /* shares_memory: a child of vfork, or of clone with CLONE_VM. */
 void host_process_fork(const struct host_task* parent, const struct host_task* child, int shares_memory);
 void host_process_exec(const struct host_task* task);
@@ -56,6 +72,8 @@ struct tr_globals* host_globals(void);
 struct tr_config* host_config(void);
 const struct host_map* host_maps(__u32* count);
 
+/* In shim.cpp: the mapping of process `tgid` at an address: 0, -ENOENT, or -EBUSY. */
+__s32 host_find_mapping(__u32 tgid, __u64 address, struct host_mapping* out);
 /* In shim.cpp: the storage of task `pid`, made when it is missing and `create`; NULL when there is no memory. */
 void* host_task_storage(__u32 pid, __u32 size, int create);
 

@@ -43,8 +43,12 @@ std::optional<Model::Block> Model::take(const Address& address) {
 }
 
 void Model::put_back(const Address& address, const Block& block) {
-  if (blocks.size() < capacity && blocks.emplace(address, block).second) return;
-  ++blocks_full;
+  const bool is_taken = blocks.contains(address);
+  if (!is_taken && blocks.size() < capacity) {
+    blocks.emplace(address, block);
+    return;
+  }
+  ++(is_taken ? free_missed : blocks_full);
   settle_free(block);
 }
 

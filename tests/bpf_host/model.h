@@ -18,7 +18,6 @@ class Model {
  public:
   struct StackKey {
     std::uint32_t space = 0;
-    std::uint32_t epoch = 0;
     std::size_t callers = 0;  ///< which of the test's chains of callers
 
     auto operator<=>(const StackKey&) const = default;

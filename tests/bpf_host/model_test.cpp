@@ -54,7 +54,6 @@ class ModelTest : public HostTest, public testing::WithParamInterface<Conditions
   void finish(Actor& actor);
   void finish_failed(Actor& actor, const InFlight& call);
   void call_inside(Actor& actor);
-  void close_library(Actor& actor);
   void execute(Actor& actor);
   std::uint64_t new_address(std::uint32_t in_space);
   std::uint64_t known_address(std::uint32_t in_space);
@@ -127,7 +126,7 @@ void ModelTest::begin_allocation(Actor& actor) {
     arguments = {call.old_address, size};
     call.old = model_.take({in_space, call.old_address});
   }
-  call.block = {size, {in_space, space(in_space).epoch, callers}, globals_.tick, 0};
+  call.block = {size, {in_space, callers}, globals_.tick, 0};
   actor.thread.set_callers(chain(callers));
   actor.thread.enter(call.cookie, arguments);
   actor.in_flight = call;
@@ -191,16 +190,9 @@ void ModelTest::call_inside(Actor& actor) {
   ++nested_;
 }
 
-void ModelTest::close_library(Actor& actor) {
-  actor.thread.dlclose();
-  actor.thread.announce();
-  actor.thread.announce();
-}
-
 /// The calls in flight of all threads of the process end with its image.
 void ModelTest::execute(Actor& actor) {
-  // A space that begins when stacks are used up has no entry of its own to compare.
-  if (executions_ == 4 || GetParam().stacks < kStackCapacity) return;
+  if (executions_ == 4) return;
   ++executions_;
   host_process_exec(&actor.thread.task);
   for (Actor& other : actors_)
@@ -211,7 +203,8 @@ void ModelTest::step() {
   Actor& actor = actors_[random(actors_.size())];
   if (chance(5)) ++globals_.tick;
   if (random(4000) == 0) advance_generation();
-  if (random(10'000) == 0) close_library(actor);
+  // Another thread maps something: what is known of addresses has to be looked up again, and is the same.
+  if (random(10'000) == 0) actor.thread.task.layout += 2;
   if (random(5000) == 0) execute(actor);
   if (!actor.in_flight) return begin(actor);
   if (chance(15)) return call_inside(actor);
@@ -255,7 +248,7 @@ void ModelTest::compare_each_stack() {
     std::vector<std::uint64_t> callers = frames(id);
     callers.erase(callers.begin());  // the probed instruction
     for (std::size_t i = 0; i < kChains; ++i)
-      if (callers == chain(i)) found[{stack(id).space, stack(id).epoch, i}] += totals_of(stack(id));
+      if (callers == chain(i)) found[{stack(id).space, i}] += totals_of(stack(id));
   }
   std::erase_if(found, [](const auto& entry) { return entry.second == Totals{}; });
   EXPECT_EQ(found, model_.stacks);
@@ -273,7 +266,7 @@ TEST_P(ModelTest, TheBooksAgreeWithTheModelAtEveryThousandthStep) {
   compare_each_block();
   if (lost(TR_LOSS_STACKS_FULL) == 0) compare_each_stack();
   // Each condition has come about.
-  EXPECT_EQ(executions_ > 0, GetParam().stacks == kStackCapacity);
+  EXPECT_GT(executions_, 0);
   EXPECT_EQ(lost(TR_LOSS_STACKS_FULL) > 0, GetParam().stacks < kStackCapacity);
   EXPECT_EQ(most_blocks_ == GetParam().blocks, GetParam().blocks < 1000);
 }

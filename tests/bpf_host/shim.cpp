@@ -98,6 +98,9 @@ void FakeKernel::reset() {
   reserved_.clear();
   drain_events();
   memory.clear();
+  mappings.clear();
+  busy_lookups = 0;
+  lookups = 0;
   time_ns = 0;
   signals.clear();
   has_thread_memory = true;
@@ -110,6 +113,27 @@ void FakeKernel::set_capacity(std::string_view name, std::uint32_t capacity) {
   const host_map* definition = std::find_if(maps, maps + count, [&](const host_map& map) { return map.name == name; });
   if (definition->type == kRingBuffer) ring_size_ = capacity;
   by_address_[definition->map] = {definition->name, std::make_unique<FakeMap>(*definition, capacity)};
+}
+
+int FakeKernel::find_mapping(std::uint32_t tgid, std::uint64_t address, host_mapping* out) {
+  ++lookups;
+  if (busy_lookups > 0) {
+    --busy_lookups;
+    return -EBUSY;
+  }
+  const auto of_process = mappings.find(tgid);
+  if (of_process == mappings.end()) {
+    *out = {
+        .start = 0x1000, .end = 1ULL << 56, .file_offset = 0, .executable = 1, .has_file = 0, .key = {}, .path = ""};
+    return 0;
+  }
+  const auto& list = of_process->second;
+  const auto found = std::find_if(list.rbegin(), list.rend(), [&](const host_mapping& mapping) {
+    return address >= mapping.start && address < mapping.end;
+  });
+  if (found == list.rend()) return -ENOENT;
+  *out = *found;
+  return 0;
 }
 
 FakeMap& FakeKernel::map(std::string_view name) { return map_at(by_name_.at(name)); }
@@ -192,6 +216,18 @@ __u64 bpf_ktime_get_ns(void) { return FakeKernel::instance().time_ns; }
 long bpf_send_signal(__u32 signal) {
   FakeKernel::instance().signals.push_back(signal);
   return 0;
+}
+
+long bpf_probe_read_kernel_str(void* out, __u32 size, const void* text) {
+  const std::string_view from(static_cast<const char*>(text));
+  const std::size_t length = std::min<std::size_t>(from.size(), size - 1);
+  std::memcpy(out, from.data(), length);
+  static_cast<char*>(out)[length] = 0;
+  return static_cast<long>(length + 1);
+}
+
+__s32 host_find_mapping(__u32 tgid, __u64 address, host_mapping* out) {
+  return FakeKernel::instance().find_mapping(tgid, address, out);
 }
 
 void* host_task_storage(__u32 pid, __u32 size, int create) {

@@ -23,6 +23,9 @@
 #define TR_HOST_READ_2(source, a, b) ((source)->a->b)
 #define BPF_CORE_READ(...) TR_HOST_PICK(__VA_ARGS__, TR_HOST_READ_2, TR_HOST_READ_1)(__VA_ARGS__)
 
+/* The host plays the newest kernel: of several flavours of a struct the first that the code asks for. */
+#define bpf_core_field_exists(type, field) 1
+
 /* As bpf-helpers(7) describes them. In shim.cpp: */
 void* bpf_map_lookup_elem(void* map, const void* key);
 long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 flags);
@@ -32,11 +35,13 @@ void bpf_ringbuf_submit(void* data, __u64 flags);
 long bpf_probe_read_user(void* out, __u32 size, const void* address);
 __u64 bpf_ktime_get_ns(void);
 long bpf_send_signal(__u32 signal);
+long bpf_probe_read_kernel_str(void* out, __u32 size, const void* text);
 
 /* In host.c, which knows the task that runs: */
 void* bpf_task_storage_get(void* map, struct task_struct* task, void* value, __u64 flags);
 struct task_struct* bpf_get_current_task_btf(void);
 __u64 bpf_get_current_pid_tgid(void);
 __u64 bpf_get_attach_cookie(void* ctx);
+long bpf_find_vma(struct task_struct* task, __u64 address, void* callback, void* context, __u64 flags);
 
 #endif

@@ -119,11 +119,9 @@ TEST_F(StackTest, AStackWhoseHashIsTakenIsStoredUnderTheNextKey) {
 TEST_F(StackTest, EachPartOfAStackIsComparedNotOnlyItsHash) {
   const std::uint32_t a = malloc_from(a_);
   for (const auto& change : std::vector<std::function<void(tr_stack&)>>{
-           [](tr_stack& stack) { stack.epoch ^= 1; }, [](tr_stack& stack) { stack.space ^= 8; },
+           [](tr_stack& stack) { stack.end ^= 1; }, [](tr_stack& stack) { stack.space ^= 8; },
            [](tr_stack& stack) { stack.frame_count ^= 1; }, [](tr_stack& stack) { stack.first_chunk = ~0U; },
-           [this](tr_stack& stack) {
-             kernel_.at<tr_stack_chunk>("stack_chunks", stack.first_chunk).address[3] ^= 1;
-           }}) {
+           [this](tr_stack& stack) { kernel_.at<tr_stack_chunk>("stack_chunks", stack.first_chunk).frame[3] ^= 1; }}) {
     const tr_stack saved = stack(a);
     change(stack(a));
     EXPECT_NE(malloc_from(a_), a);
@@ -135,7 +133,7 @@ TEST_F(StackTest, AHashThatIsTakenTooOftenIsALossAndItsTotalsAreKept) {
   const std::uint64_t key = stack(malloc_from(a_)).hash;
   const std::uint32_t b = malloc_from(b_);
   for (std::uint64_t i = 0; i < 64; ++i) forge(key + i, b);
-  EXPECT_EQ(malloc_from(a_), space(space_).no_stack);
+  EXPECT_EQ(malloc_from(a_), no_stack(space_));
   EXPECT_EQ(lost(TR_LOSS_STACK_COLLISION), 1U);
   EXPECT_EQ(totals().alloc_objects, 3U);
 }
@@ -145,11 +143,11 @@ TEST_F(StackTest, WhenStacksAreUsedUpTotalsGoToTheSpacesOwnEntryExactly) {
   config_.max_stacks = globals_.next_stack;
   main_.set_callers(b_);
   main_.malloc(300, kHeap);
-  EXPECT_EQ(stack_id(kHeap), space(space_).no_stack);
+  EXPECT_EQ(stack_id(kHeap), no_stack(space_));
   main_.malloc(40, kHeap + 0x1000);
   main_.free(kHeap);
   EXPECT_EQ(lost(TR_LOSS_STACKS_FULL), 2U);
-  const tr_stack& rest = stack(space(space_).no_stack);
+  const tr_stack& rest = stack(no_stack(space_));
   EXPECT_EQ(rest.alloc_objects, 2U);
   EXPECT_EQ(rest.alloc_bytes, 340U);
   EXPECT_EQ(rest.free_objects, 1U);
@@ -162,7 +160,7 @@ TEST_F(StackTest, WhenChunksAreUsedUpTotalsGoToTheSpacesOwnEntryToo) {
   config_.max_chunks = 2;
   malloc_from(chain(20));
   const std::uint32_t next_stack = globals_.next_stack;
-  for (std::uint64_t i = 0; i < 5; ++i) EXPECT_EQ(malloc_from(chain(3, 0x1000 + i * 0x1000)), space(space_).no_stack);
+  for (std::uint64_t i = 0; i < 5; ++i) EXPECT_EQ(malloc_from(chain(3, 0x1000 + i * 0x1000)), no_stack(space_));
   EXPECT_EQ(lost(TR_LOSS_STACKS_FULL), 5U);
   EXPECT_EQ(globals_.next_stack, next_stack + 1) << "the thread keeps one unused number, not five";
   EXPECT_EQ(globals_.next_chunk, 2U);
@@ -170,20 +168,19 @@ TEST_F(StackTest, WhenChunksAreUsedUpTotalsGoToTheSpacesOwnEntryToo) {
 
 TEST_F(StackTest, AStackThatNeedsMoreChunksThanThereAreIsNotStoredInPart) {
   config_.max_chunks = 2;
-  EXPECT_EQ(malloc_from(chain(60)), space(space_).no_stack);
-  EXPECT_NE(malloc_from(chain(3)), space(space_).no_stack) << "a shorter one still fits";
+  EXPECT_EQ(malloc_from(chain(60)), no_stack(space_));
+  EXPECT_NE(malloc_from(chain(3)), no_stack(space_)) << "a shorter one still fits";
   EXPECT_EQ(lost(TR_LOSS_STACKS_FULL), 1U);
 }
 
-TEST_F(StackTest, ASpaceThatBeginsWhenStacksAreUsedUpSharesEntry0) {
+TEST_F(StackTest, ASpaceThatBeginsWhenStacksAreUsedUpHasItsOwnEntryAllTheSame) {
   config_.max_stacks = globals_.next_stack;
   Thread child(5000, 5000);
   host_process_fork(&main_.task, &child.task, 0);
   const std::uint32_t born = process(5000)->space;
-  EXPECT_EQ(space(born).no_stack, static_cast<std::uint32_t>(TR_NO_STACK));
   child.malloc(100, kHeap);
-  EXPECT_EQ(stack(TR_NO_STACK).alloc_bytes, 100U);
-  EXPECT_EQ(stack(TR_NO_STACK).space, 0U) << "it belongs to nobody";
+  EXPECT_EQ(totals(born).alloc_bytes, 100U);
+  EXPECT_EQ(stack(no_stack(born)).alloc_bytes, 100U);
   EXPECT_EQ(space(born).live_bytes, 100U);
 }
 

@@ -214,7 +214,7 @@ class Records:
                 continue
             for site in snapshot["top"]:
                 if name in self.functions(site["stack_id"]):
-                    totals.update({key: value for key, value in site.items() if key != "stack_id"})
+                    totals.update({key: site[key] for key in totals})
         return dict(totals)
 
     def leaks_of(self, name):

@@ -6,10 +6,10 @@
 
 #include <cstdio>
 #include <set>
+#include <tuple>
 
 #include "base/log.h"
 #include "kernel/features.h"
-#include "library/library_cache.h"
 #include "proc/maps.h"
 #include "session/session.h"
 #include "tracing/catalogue.h"
@@ -18,10 +18,12 @@
 namespace tracer::cli {
 namespace {
 
-void print_plan(const library::Library& library) {
-  const std::vector<tracing::PlannedProbe> plan = tracing::plan_probes(library);
+void print_plan(const UniqueFd& file, const std::string& path) {
+  const Result<elf::ElfImage> image = elf::ElfImage::read(file.get(), tracing::wanted_names());
+  if (!image) return;
+  const std::vector<tracing::PlannedProbe> plan = tracing::plan_probes(*image, file, path);
   if (plan.empty()) return;
-  fmt::print("  {}\n", library.path());
+  fmt::print("  {}\n", path);
   for (const tracing::PlannedProbe& probe : plan) {
     fmt::print("    {:<32} entry {:#x} + {:<3} {}\n", fmt::join(probe.names, ", "), probe.address, probe.site_offset,
                probe.emulated ? "emulated by the kernel" : "single-stepped: about 30 times slower on virtual machines");
@@ -39,14 +41,11 @@ bool check_process(pid_t pid) {
     return false;
   }
   fmt::print("\nprocess {}: functions that would get a probe\n", pid);
-  library::LibraryCache cache(tracing::wanted_names());
-  std::set<library::Library*> printed;
+  std::set<std::tuple<std::uint32_t, std::uint32_t, std::uint64_t>> printed;
   for (const proc::Mapping& mapping : *mappings) {
     if (!mapping.executable || !mapping.is_file()) continue;
-    Result<UniqueFd> file = proc::open_mapped_file(pid, mapping);
-    if (!file) continue;
-    Result<library::Library*> library = cache.find_or_inspect(std::move(*file), mapping.path);
-    if (library && printed.insert(*library).second) print_plan(**library);
+    if (!printed.emplace(mapping.device_major, mapping.device_minor, mapping.inode).second) continue;
+    if (Result<UniqueFd> file = proc::open_mapped_file(pid, mapping); file) print_plan(*file, mapping.path);
   }
   return true;
 }

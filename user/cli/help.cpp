@@ -28,6 +28,10 @@ When:
                            only if given)
   -d, --duration TIME      stop after TIME (default: Ctrl-C, or target exit)
   -n, --count N            stop after N snapshots
+  -D, --delay TIME         attach, and begin to record after TIME; -1: when
+                           'enable' comes through --control
+  --control FIFO[,ACK]     obey commands written to FIFO, a line each: enable,
+                           disable, snapshot, ping, stop; answer 'ack' on ACK
 
 What is shown:
   -T, --top N              the N stacks that hold most (default 10; 0: all)

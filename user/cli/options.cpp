@@ -32,7 +32,7 @@ struct Raw {
   std::vector<std::string> command;
   std::vector<std::string> outputs;
   std::string format;
-  std::string interval, duration, older, min_size, max_size, max_memory;
+  std::string interval, duration, delay, control, older, min_size, max_size, max_memory;
   std::string count, top, max_stack;
   std::string include, exclude, backend = "auto", color = "auto";
   bool follow = false, no_follow = false, check = false, help = false, version = false;
@@ -53,6 +53,8 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_flag("--no-follow", raw.no_follow);
   app.add_option("-i,--interval", raw.interval);
   app.add_option("-d,--duration", raw.duration);
+  app.add_option("-D,--delay", raw.delay);
+  app.add_option("--control", raw.control);
   app.add_option("-n,--count", raw.count);
   app.add_option("-T,--top", raw.top);
   app.add_option("--older", raw.older);
@@ -216,6 +218,25 @@ void read_amounts(const Raw& raw, Reader& reader, Config& config) {
   if (config.max_memory_bytes < kLeastMemory) reader.fail(usage("--max-memory: must be 16m or more"));
 }
 
+/// "fifo:" in front is how perf writes it.
+void read_control(const Raw& raw, Reader& reader, Config& config) {
+  if (raw.delay == "-1")
+    config.delay_ns.reset();
+  else
+    reader.duration("--delay", raw.delay, &*config.delay_ns);
+  if (!config.delay_ns && raw.control.empty())
+    reader.fail(
+        usage("--delay -1: nothing could ever begin to record", "give --control FIFO and write 'enable' to it"));
+  if (raw.control.empty()) return;
+  constexpr std::string_view kPrefix = "fifo:";
+  const std::string text = raw.control.starts_with(kPrefix) ? raw.control.substr(kPrefix.size()) : raw.control;
+  const std::size_t comma = text.find(',');
+  session::ControlSpec spec{text.substr(0, comma), comma == std::string::npos ? "" : text.substr(comma + 1)};
+  if (spec.commands.empty() || (comma != std::string::npos && spec.answers.empty()))
+    return reader.fail(usage(fmt::format("--control '{}': an empty path", raw.control), "--control FIFO[,ACK_FIFO]"));
+  config.control = std::move(spec);
+}
+
 void read_targets(const Raw& raw, Reader& reader, Config& config) {
   read_pids(raw, reader, config);
   config.command = raw.command;
@@ -321,6 +342,7 @@ Result<Options> parse_options(int argc, const char* const* argv) {
   Reader reader;
   read_targets(raw, reader, config);
   read_amounts(raw, reader, config);
+  read_control(raw, reader, config);
   read_outputs(raw, reader, config);
   read_choices(raw, reader, config);
   reader.regex("--include", raw.include);

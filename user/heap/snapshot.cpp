@@ -21,6 +21,8 @@ constexpr std::array<LossText, kLossCount> kLossTexts{{
     {"free_missed", "a block was freed where no probe sits, for example by a custom allocator"},
     {"spaces_full", "more processes than the table holds: raise --max-memory"},
     {"events_full", "library and process events came faster than they could be read"},
+    {"mapping_busy", "stacks were cut short because another thread was mapping or unmapping at that moment"},
+    {"modules_full", "more files than the table of files holds: their frames have no names"},
 }};
 
 }  // namespace

@@ -21,8 +21,10 @@ enum class Loss : std::uint8_t {
   kFreeMissed,      ///< an address was handed out while still live in our books: its free was never seen
   kSpacesFull,      ///< no room for a further process
   kEventsFull,      ///< the ring of library and process events was full
+  kMappingBusy,     ///< another thread was changing the mappings: counted, but under a stack that is cut short
+  kModulesFull,     ///< the table of files is full: counted, but under a stack with nameless addresses
 };
-inline constexpr std::size_t kLossCount = 9;
+inline constexpr std::size_t kLossCount = 11;
 
 /// `snake_case` name used in every report ("map_full_blocks" …) and the flag or cause that helps.
 const char* loss_name(Loss loss);
@@ -40,13 +42,18 @@ struct SiteTotals {
   std::uint64_t free_bytes = 0;
   std::uint64_t young_objects = 0;  ///< of the live ones, those not yet older than --older
   std::uint64_t young_bytes = 0;
+  std::uint64_t unverified_objects = 0;  ///< of the live ones, those of before a pause, which may have been freed in it
+  std::uint64_t unverified_bytes = 0;
   std::uint64_t mean_age_ns = 0;  ///< mean age of the live blocks; 0 when there are none
 
   std::uint64_t live_objects() const { return alloc_objects - free_objects; }
   std::uint64_t live_bytes() const { return alloc_bytes - free_bytes; }
-  /// Live and older than --older.
-  std::uint64_t leak_objects() const { return live_objects() > young_objects ? live_objects() - young_objects : 0; }
-  std::uint64_t leak_bytes() const { return live_bytes() > young_bytes ? live_bytes() - young_bytes : 0; }
+  /// Live for certain and older than --older.
+  std::uint64_t leak_objects() const { return less(live_objects(), young_objects + unverified_objects); }
+  std::uint64_t leak_bytes() const { return less(live_bytes(), young_bytes + unverified_bytes); }
+
+ private:
+  static std::uint64_t less(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 };
 
 /// One process (one address space) at one moment.
@@ -62,6 +69,8 @@ struct ProcessSnapshot {
   std::uint64_t failed_objects_total = 0;  ///< calls that returned no memory
   std::uint64_t live_objects = 0;
   std::uint64_t live_bytes = 0;
+  std::uint64_t unverified_objects = 0;  ///< of the live ones, see SiteTotals
+  std::uint64_t unverified_bytes = 0;
   std::uint64_t peak_bytes = 0;   ///< highest live_bytes ever, exact, not per snapshot
   std::uint64_t rss_bytes = 0;    ///< 0 when the process is gone
   std::vector<SiteTotals> sites;  ///< every stack of the process, in no order

@@ -19,12 +19,13 @@ enum class StackEnd : std::uint8_t {
   kComplete,     ///< the outermost frame of the thread was reached
   kTruncated,    ///< the depth limit cut it
   kBadFrame,     ///< the next address lies in no executable mapping: code built without frame pointers
+  kBusy,         ///< the next address could not be looked up: another thread was changing the mappings
   kNotRecorded,  ///< the stack store was full, or the stack could not be read: counts only
 };
 
 /// One return address (or, for the innermost frame, the exact instruction) of a stack.
 struct Frame {
-  std::uint64_t ip = 0;              ///< address in the process when the stack was taken
+  std::uint64_t ip = 0;              ///< address in the process, of code that belongs to no file; else 0
   ModuleId module = kNoModule;       ///< kNoModule: code that belongs to no file (JIT, vdso)
   std::uint64_t module_address = 0;  ///< address as the file's symbol table counts (ELF vaddr); not decremented
   bool exact = false;  ///< true: an instruction's own address; false: a return address, name the caller at -1

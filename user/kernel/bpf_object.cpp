@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
@@ -23,7 +24,8 @@ namespace {
 
 // What one entry costs: hash element with key and value, its share of the buckets.
 constexpr std::uint64_t kBytesPerBlock = 104;
-constexpr std::uint64_t kBytesPerStack = sizeof(tr_stack) + sizeof(tr_young) + 2 * 104 + 2 * sizeof(tr_stack_chunk);
+constexpr std::uint64_t kBytesPerStack =
+    sizeof(tr_stack) + sizeof(tr_young) + sizeof(tr_unverified) + 2 * 104 + 2 * sizeof(tr_stack_chunk);
 constexpr std::uint32_t kChunksPerStack = 2;
 
 std::string g_last_libbpf_warning;
@@ -37,6 +39,8 @@ int print_libbpf(libbpf_print_level level, const char* format, va_list arguments
   if (level != LIBBPF_DEBUG) log::debug("{}", text);
   return 0;
 }
+
+constexpr int kMostIdentifyTries = 100'000;
 
 struct SkeletonDeleter {
   void operator()(tracer_bpf* skeleton) const noexcept { tracer_bpf__destroy(skeleton); }
@@ -66,6 +70,8 @@ class BpfObject::Impl {
   MapMemory stacks;
   MapMemory chunks;
   MapMemory young;
+  MapMemory unverified;
+  MapMemory modules;
   std::function<void(const tr_event&)> handle;
   std::unique_ptr<ring_buffer, RingDeleter> ring;
   std::vector<BpfLink> process_links;
@@ -75,6 +81,7 @@ class BpfObject::Impl {
   Result<void> load();
   Result<void> map_memory();
   Result<void> open_ring();
+  Result<void> attach_layout_events();
 
  private:
   static int on_event(void* self, void* data, std::size_t size) noexcept;
@@ -101,17 +108,20 @@ Result<void> BpfObject::Impl::open() {
   tr_config& settings = skeleton->rodata->config;
   settings.follow = config.follow ? 1 : 0;
   settings.max_frames = std::clamp<unsigned>(config.max_frames, 2, TR_MAX_FRAMES);
+  settings.count_layout = counts_layout() ? 0 : 1;
   settings.max_stacks = config.capacity.stacks;
   settings.max_chunks = config.capacity.chunks;
   settings.min_size = config.min_size_bytes;
   settings.max_size = config.max_size_bytes;
   skeleton->bss->globals.next_space = 1;
   skeleton->bss->globals.next_stack = 1;
+  skeleton->bss->globals.next_module = 1;
 
   auto& maps = skeleton->maps;
   bpf_map__set_max_entries(maps.blocks, config.capacity.blocks);
-  bpf_map__set_max_entries(maps.stacks, config.capacity.stacks);
-  bpf_map__set_max_entries(maps.young, config.capacity.stacks);
+  // Behind the stacks one for each address space; see no_stack_of().
+  for (bpf_map* by_stack : {maps.stacks, maps.young, maps.unverified})
+    bpf_map__set_max_entries(by_stack, config.capacity.stacks + TR_MAX_SPACES);
   bpf_map__set_max_entries(maps.stack_chunks, config.capacity.chunks);
   // Twice the stacks: a key is written for each, and nothing else ever is.
   bpf_map__set_max_entries(maps.stack_ids, 2 * config.capacity.stacks);
@@ -141,8 +151,9 @@ Result<void> BpfObject::Impl::map_memory() {
     bpf_map* map;
   };
   const auto& maps = skeleton->maps;
-  for (const View& view : {View{&spaces, maps.spaces}, View{&stacks, maps.stacks}, View{&chunks, maps.stack_chunks},
-                           View{&young, maps.young}}) {
+  for (const View& view :
+       {View{&spaces, maps.spaces}, View{&stacks, maps.stacks}, View{&chunks, maps.stack_chunks},
+        View{&young, maps.young}, View{&unverified, maps.unverified}, View{&modules, maps.module_info}}) {
     const std::size_t size = std::size_t{bpf_map__max_entries(view.map)} * bpf_map__value_size(view.map);
     Result<MapMemory> memory = MapMemory::map(bpf_map__fd(view.map), size, bpf_map__name(view.map));
     if (!memory) return std::move(memory).error();
@@ -186,6 +197,18 @@ Result<void> BpfObject::attach_process_events() {
       return Error::from_errno(errno, std::string("cannot attach to the tracepoint of ") + bpf_program__name(program));
     impl_->process_links.emplace_back(link);
   }
+  return impl_->skeleton->rodata->config.count_layout == 0 ? Result<void>() : impl_->attach_layout_events();
+}
+
+/// The end of every system call that changes what is mapped: nothing can run in a new mapping before that.
+Result<void> BpfObject::Impl::attach_layout_events() {
+  for (const char* call : {"sys_exit_mmap", "sys_exit_munmap", "sys_exit_mremap", "sys_exit_mprotect"}) {
+    bpf_link* link = bpf_program__attach_tracepoint(skeleton->progs.mapping_change, "syscalls", call);
+    if (link == nullptr)
+      return Error::from_errno(errno, std::string("cannot attach to the tracepoint ") + call,
+                               "kernels before 6.4 need tracepoints of system calls (CONFIG_FTRACE_SYSCALLS)");
+    process_links.emplace_back(link);
+  }
   return {};
 }
 
@@ -195,23 +218,58 @@ std::span<const tr_space> BpfObject::spaces() const { return impl_->spaces.eleme
 std::span<const tr_stack> BpfObject::stacks() const { return impl_->stacks.elements<const tr_stack>(); }
 std::span<const tr_stack_chunk> BpfObject::chunks() const { return impl_->chunks.elements<const tr_stack_chunk>(); }
 std::span<tr_young> BpfObject::young() { return impl_->young.elements<tr_young>(); }
+std::span<tr_unverified> BpfObject::unverified() { return impl_->unverified.elements<tr_unverified>(); }
+std::span<const tr_module> BpfObject::modules() const { return impl_->modules.elements<const tr_module>(); }
 
 std::uint32_t BpfObject::stack_count() const {
   const std::uint32_t next = __atomic_load_n(&impl_->skeleton->bss->globals.next_stack, __ATOMIC_ACQUIRE);
   return std::min(next, impl_->config.capacity.stacks);
 }
 
+std::uint32_t BpfObject::space_count() const {
+  const std::uint32_t next = __atomic_load_n(&impl_->skeleton->bss->globals.next_space, __ATOMIC_ACQUIRE);
+  return std::min<std::uint32_t>(next, TR_MAX_SPACES);
+}
+
+std::uint32_t BpfObject::module_count() const {
+  const std::uint32_t next = __atomic_load_n(&impl_->skeleton->bss->globals.next_module, __ATOMIC_ACQUIRE);
+  return std::min<std::uint32_t>(next, TR_MAX_MODULES);
+}
+
+heap::StackId BpfObject::no_stack_of(std::uint32_t space) const { return impl_->config.capacity.stacks + space; }
+
+Result<std::uint32_t> BpfObject::identify(int fd) {
+  void* mapped = ::mmap(nullptr, 1, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (mapped == MAP_FAILED) return Error::from_errno(errno, "cannot map a file to identify it");
+  std::uint64_t address = reinterpret_cast<std::uint64_t>(mapped);
+  const int program = bpf_program__fd(impl_->skeleton->progs.identify_mapping);
+  int answer = -EBUSY;
+  int error = 0;
+  // Busy: another thread of ours changes our own mappings.
+  for (int i = 0; i < kMostIdentifyTries && answer == -EBUSY; ++i) {
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    options.ctx_in = &address;
+    options.ctx_size_in = sizeof(address);
+    if (bpf_prog_test_run_opts(program, &options) != 0) error = errno;
+    answer = error != 0 ? -error : static_cast<int>(options.retval);
+  }
+  ::munmap(mapped, 1);
+  if (answer > 0) return static_cast<std::uint32_t>(answer);
+  if (answer == 0) return Error(ErrorKind::kUnsupported, "more files than the table of files holds");
+  return Error::from_errno(-answer, "the kernel cannot identify a file");
+}
+
+void BpfObject::forget_module(std::uint32_t number) {
+  const tr_file_key key = modules()[number].key;
+  bpf_map_delete_elem(bpf_map__fd(impl_->skeleton->maps.modules), &key);
+}
+
 Result<std::uint32_t> BpfObject::add_process(pid_t pid, std::uint32_t hold) {
   tr_globals& shared = globals();
   const std::uint32_t id = __atomic_fetch_add(&shared.next_space, 1, __ATOMIC_ACQ_REL);
-  const std::uint32_t no_stack = __atomic_fetch_add(&shared.next_stack, 1, __ATOMIC_ACQ_REL);
-  if (id >= TR_MAX_SPACES || no_stack >= impl_->config.capacity.stacks)
-    return Error(ErrorKind::kUnsupported, "too many processes for the tables", "raise --max-memory");
-  impl_->stacks.elements<tr_stack>()[no_stack].end = TR_END_NOT_STORED;
-  impl_->stacks.elements<tr_stack>()[no_stack].space = id;
+  if (id >= TR_MAX_SPACES) return Error(ErrorKind::kUnsupported, "more processes than the table of processes holds");
   tr_space& space = impl_->spaces.elements<tr_space>()[id];
   space.tgid = static_cast<std::uint32_t>(pid);
-  space.no_stack = no_stack;
   space.users = 1;
   const std::uint32_t key = static_cast<std::uint32_t>(pid);
   const tr_process process{id, hold};

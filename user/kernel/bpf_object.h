@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "bpf/abi/types.h"
+#include "heap/stack.h"
 #include "kernel/features.h"
 
 struct bpf_program;
@@ -53,7 +54,8 @@ class BpfObject {
   BpfObject(const BpfObject&) = delete;
   BpfObject& operator=(const BpfObject&) = delete;
 
-  /// Starts to follow fork, exec and exit of traced processes.
+  /// Starts to follow fork, exec and exit of traced processes, and changes of their mappings where the kernel does not
+  /// count these itself.
   Result<void> attach_process_events();
 
   tr_globals& globals();
@@ -61,9 +63,22 @@ class BpfObject {
   std::span<const tr_stack> stacks() const;
   std::span<const tr_stack_chunk> chunks() const;
   std::span<tr_young> young();
+  std::span<tr_unverified> unverified();
+  std::span<const tr_module> modules() const;
 
   /// Number of ids that have been given out, at most the capacity; ids below it may still be incomplete (space 0).
   std::uint32_t stack_count() const;
+  /// The same for address spaces and for files.
+  std::uint32_t space_count() const;
+  std::uint32_t module_count() const;
+  /// The stack id that takes what has no stack of its own in an address space.
+  heap::StackId no_stack_of(std::uint32_t space) const;
+
+  /// The number under which the kernel half knows the file, a new one if it has not met it: the file is mapped for a
+  /// moment and looked up like a mapping of a target.
+  Result<std::uint32_t> identify(int fd);
+  /// What is behind a number turned out to be another content: the file gets a new number when it is met again.
+  void forget_module(std::uint32_t number);
 
   /// Makes a process traced in a new address space and returns that space's number.
   Result<std::uint32_t> add_process(pid_t pid, std::uint32_t hold);

@@ -2,6 +2,7 @@
 #include "kernel/features.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 #include <linux/capability.h>
@@ -14,6 +15,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <memory>
+#include <string_view>
 
 #include "base/unique_fd.h"
 #include "kernel/bpf_attr.h"
@@ -77,6 +80,26 @@ CheckItem check_multi() {
           "Linux 6.6 and later have them; without them attaching and detaching take longer"};
 }
 
+CheckItem check_layout() {
+  const bool ok = counts_layout();
+  return {
+      "address spaces count their changes", ok, false,
+      ok ? "yes (mm_lock_seq)" : "no: tracepoints of system calls do it instead",
+      "Linux 6.4 and later do; without it every process pays some nanoseconds per mmap, munmap, mremap and mprotect"};
+}
+
+/// Whether a struct has the member, itself or in an unnamed struct inside of it.
+bool has_member(const btf* types, std::uint32_t id, std::string_view wanted) {
+  const btf_type* type = btf__type_by_id(types, id);
+  if (type == nullptr || !btf_is_composite(type)) return false;
+  const btf_member* members = btf_members(type);
+  for (int i = 0; i < btf_vlen(type); ++i) {
+    const std::string_view name = btf__name_by_offset(types, members[i].name_off);
+    if (name == wanted || (name.empty() && has_member(types, members[i].type, wanted))) return true;
+  }
+  return false;
+}
+
 /// The effective capabilities, a bit each (capabilities(7)); all of them for root, none when /proc does not tell.
 std::uint64_t effective_capabilities() {
   std::ifstream status("/proc/self/status");
@@ -111,6 +134,16 @@ bool has_uprobe_multi() {
   return !link.valid() && errno == EBADF;
 }
 
+bool counts_layout() {
+  std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), &btf__free);
+  if (libbpf_get_error(kernel.get()) != 0) {
+    (void)kernel.release();
+    return false;
+  }
+  const int id = btf__find_by_name_kind(kernel.get(), "mm_struct", BTF_KIND_STRUCT);
+  return id > 0 && has_member(kernel.get(), static_cast<std::uint32_t>(id), "mm_lock_seq");
+}
+
 std::vector<CheckItem> check_machine() {
   std::vector<CheckItem> items;
   items.push_back(check_architecture());
@@ -119,8 +152,10 @@ std::vector<CheckItem> check_machine() {
   items.push_back(check_perf_uprobes());
   items.push_back(check_helper("attach cookies", BPF_FUNC_get_attach_cookie, "5.15"));
   items.push_back(check_helper("task storage", BPF_FUNC_task_storage_get, "5.13"));
+  items.push_back(check_helper("looking up mappings", BPF_FUNC_find_vma, "5.17"));
   items.push_back(check_map("ring buffer", BPF_MAP_TYPE_RINGBUF, "5.8"));
   items.push_back(check_multi());
+  items.push_back(check_layout());
   items.push_back(check_proc_access());
   return items;
 }

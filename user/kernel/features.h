@@ -28,6 +28,9 @@ struct CheckItem {
 /// Whether this kernel, with these privileges, can attach uprobe_multi links: tried, not guessed from a version.
 bool has_uprobe_multi();
 
+/// Whether address spaces have a number that grows with their changes (mm_lock_seq: Linux 6.4, CONFIG_PER_VMA_LOCK).
+bool counts_layout();
+
 /// Everything the tracer needs of the machine, each tried for real. Takes some milliseconds; leaves nothing attached.
 std::vector<CheckItem> check_machine();
 

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <functional>
 #include <string>
 #include <thread>
@@ -138,6 +139,15 @@ std::unique_ptr<ProbeAttacher> make_probe_attacher(Backend backend, const BpfObj
 
 void detach_all(std::vector<std::unique_ptr<ProbeLink>> links) {
   run_together(links.size(), [&](std::size_t i) { links[i].reset(); });
+}
+
+void Detacher::detach(std::vector<std::unique_ptr<ProbeLink>> links) {
+  std::erase_if(running_, [](const std::future<void>& one) {
+    return one.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  });
+  if (links.empty()) return;
+  running_.push_back(
+      std::async(std::launch::async, [links = std::move(links)]() mutable { detach_all(std::move(links)); }));
 }
 
 }  // namespace tracer::kernel

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <vector>
 
@@ -40,5 +41,14 @@ std::unique_ptr<ProbeAttacher> make_probe_attacher(Backend backend, const BpfObj
 
 /// Detaches all links at the same time: the kernel's waiting periods overlap.
 void detach_all(std::vector<std::unique_ptr<ProbeLink>> links);
+
+/// Detaches links while the caller goes on; its destructor waits for the last of them.
+class Detacher {
+ public:
+  void detach(std::vector<std::unique_ptr<ProbeLink>> links);
+
+ private:
+  std::vector<std::future<void>> running_;
+};
 
 }  // namespace tracer::kernel

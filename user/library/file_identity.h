@@ -5,32 +5,38 @@
 #include <cstdint>
 #include <string>
 
-#include "base/result.h"
+#include "bpf/abi/types.h"
 
 namespace tracer::library {
 
-/// Which file it is, for as long as the machine runs.
+/// Which file it is, as the kernel sees the one behind a mapping.
 ///
 ///     /usr/lib/libfoo.so    device 8:1, inode 1234, generation 77
 ///     … upgraded by rename: device 8:1, inode 5678, generation 91   another file, the path says nothing
 ///     … inode 1234 reused:  device 8:1, inode 1234, generation 92   another file, the inode says nothing
+///     … written again:      device 8:1, inode 1234, generation 77, changed later, another build id
 ///
-/// The generation is a number the file system gives each new use of an inode (FS_IOC_GETVERSION, ioctl_iflags(2)).
-/// tmpfs and overlayfs give none; then the inode's birth time stands in, and `generation_kind` says so.
+/// Read from the inode by the kernel half (bpf/module.bpf.h), because user space cannot: a stat() of a file on
+/// overlayfs shows the device of the overlay and not that of the file which is mapped, and tmpfs has generations
+/// without a call that tells them. The generation is a number that the file system gives each new use of an inode; a
+/// few have none, and then only the change time tells two uses apart.
 struct FileIdentity {
-  enum class GenerationKind : std::uint8_t { kNone, kInode, kBirthTime };
-
-  std::uint64_t device = 0;
+  std::uint32_t device_major = 0;
+  std::uint32_t device_minor = 0;
   std::uint64_t inode = 0;
-  std::uint64_t generation = 0;
-  GenerationKind generation_kind = GenerationKind::kNone;
+  std::uint32_t generation = 0;  ///< 0: the file system has none
+  std::uint64_t changed_ns = 0;  ///< last change of content or attributes, Unix time; nobody can set it back
+  std::uint64_t size_bytes = 0;
 
   auto operator<=>(const FileIdentity&) const = default;
 
-  /// Identity of an open file; the device is the one stat() shows, which on overlayfs is not that of /proc/PID/maps.
-  static Result<FileIdentity> of(int fd);
-  /// "8:1/1234/77", for people.
-  std::string text() const;
+  static FileIdentity of(const tr_file_key& key);
+  /// The same inode in the same use of it, whatever was written into it. Without generations: the same inode number.
+  bool is_same_inode(const FileIdentity& other) const;
+  /// What tells two uses of the inode number apart: "generation" or "change_time".
+  const char* told_by() const { return generation != 0 ? "generation" : "change_time"; }
+  /// "8:1".
+  std::string device() const;
 };
 
 }  // namespace tracer::library

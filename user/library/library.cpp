@@ -33,6 +33,7 @@ void Library::advance(State to) {
 void Library::inspected(std::optional<elf::ElfImage> image) {
   advance(State::kInspected);
   image_ = std::move(image);
+  was_inspected_ = true;
 }
 
 void Library::retire() {
@@ -40,8 +41,10 @@ void Library::retire() {
   file_.reset();
 }
 
-void Library::see_again(UniqueFd file) {
+void Library::see_again(const FileIdentity& identity, const std::string& path, UniqueFd file) {
   advance(State::kSeen);
+  identity_ = identity;
+  path_ = path;
   file_ = std::move(file);
 }
 

@@ -42,21 +42,23 @@ class Library {
   /// Number under which stacks mention it; the same in each of its lives.
   std::uint32_t module_id() const { return module_id_; }
   const FileIdentity& identity() const { return identity_; }
-  /// As the first mapping showed it; for people only.
+  /// As the mapping showed it when it was last seen; for people only.
   const std::string& path() const { return path_; }
   State state() const { return state_; }
   /// Valid until it is retired.
   const UniqueFd& file() const { return file_; }
   /// Present from kInspected on; kept when retired. Absent for ever when the file is no ELF file.
   const std::optional<elf::ElfImage>& image() const { return image_; }
+  /// False for one that was gone before its file could be opened.
+  bool was_inspected() const { return was_inspected_; }
 
   void advance(State to);
   /// kSeen → kInspected.
   void inspected(std::optional<elf::ElfImage> image);
   /// → kRetired: closes the file.
   void retire();
-  /// kRetired → kSeen: the same file is mapped once more.
-  void see_again(UniqueFd file);
+  /// kRetired → kSeen: the same content is mapped once more, perhaps under another name.
+  void see_again(const FileIdentity& identity, const std::string& path, UniqueFd file);
 
   /// Live mappings that show it, over all processes.
   int live_mappings = 0;
@@ -66,6 +68,7 @@ class Library {
   FileIdentity identity_;
   std::string path_;
   State state_ = State::kSeen;
+  bool was_inspected_ = false;
   UniqueFd file_;
   std::optional<elf::ElfImage> image_;
 };

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -113,14 +114,39 @@ Result<std::vector<Mapping>> read_maps(pid_t pid, const std::string& proc_root) 
   return parse_maps(std::string_view(text).substr(0, size));
 }
 
-Result<UniqueFd> open_mapped_file(pid_t pid, const Mapping& mapping, const std::string& proc_root) {
-  const std::string path = fmt::format("{}/{}/map_files/{:x}-{:x}", proc_root, pid, mapping.start, mapping.end);
-  UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.valid()) return file;
-  if (errno == ENOENT || errno == ESRCH)
+namespace {
+
+std::string map_file(pid_t pid, const Mapping& mapping, const std::string& proc_root) {
+  return fmt::format("{}/{}/map_files/{:x}-{:x}", proc_root, pid, mapping.start, mapping.end);
+}
+
+Error map_file_error(int errno_value, pid_t pid, const Mapping& mapping) {
+  if (errno_value == ENOENT || errno_value == ESRCH)
     return Error(ErrorKind::kGone, fmt::format("process {} does not map {} any more", pid, mapping.path));
-  return Error::from_errno(errno, fmt::format("cannot open {} through the mapping of process {}", mapping.path, pid),
+  return Error::from_errno(errno_value,
+                           fmt::format("cannot open {} through the mapping of process {}", mapping.path, pid),
                            "needs root, or CAP_CHECKPOINT_RESTORE and CAP_SYS_PTRACE");
+}
+
+}  // namespace
+
+Result<UniqueFd> open_mapped_file(pid_t pid, const Mapping& mapping, const std::string& proc_root) {
+  UniqueFd file(::open(map_file(pid, mapping, proc_root).c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.valid()) return file;
+  return map_file_error(errno, pid, mapping);
+}
+
+Result<FileStamp> stamp_mapped_file(pid_t pid, const Mapping& mapping, const std::string& proc_root) {
+  struct stat status {};
+  if (::stat(map_file(pid, mapping, proc_root).c_str(), &status) != 0) return map_file_error(errno, pid, mapping);
+  FileStamp stamp;
+  stamp.device = status.st_dev;
+  stamp.inode = status.st_ino;
+  stamp.size_bytes = static_cast<std::uint64_t>(status.st_size);
+  stamp.links = status.st_nlink;
+  stamp.changed_ns = static_cast<std::uint64_t>(status.st_ctim.tv_sec) * 1'000'000'000U +
+                     static_cast<std::uint64_t>(status.st_ctim.tv_nsec);
+  return stamp;
 }
 
 }  // namespace tracer::proc

@@ -45,4 +45,18 @@ Result<std::vector<Mapping>> read_maps(pid_t pid, const std::string& proc_root =
 /// more.
 Result<UniqueFd> open_mapped_file(pid_t pid, const Mapping& mapping, const std::string& proc_root = "/proc");
 
+/// What stat() says of a mapped file: equal as long as nobody writes to it, renames it or puts another one in its
+/// place.
+struct FileStamp {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t links = 0;
+  std::uint64_t changed_ns = 0;
+
+  bool operator==(const FileStamp&) const = default;
+};
+/// Through the mapping itself, without opening the file. Fails with kGone when the mapping is not there any more.
+Result<FileStamp> stamp_mapped_file(pid_t pid, const Mapping& mapping, const std::string& proc_root = "/proc");
+
 }  // namespace tracer::proc

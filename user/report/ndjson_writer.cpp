@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include <unordered_set>
 #include <utility>
 
@@ -10,6 +12,8 @@
 
 namespace tracer::report {
 namespace {
+
+constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
 
 const char* event_name(ProcessEvent::Kind kind) {
   switch (kind) {
@@ -33,6 +37,8 @@ const char* end_name(heap::StackEnd end) {
       return "truncated";
     case heap::StackEnd::kBadFrame:
       return "bad_frame";
+    case heap::StackEnd::kBusy:
+      return "mapping_busy";
     case heap::StackEnd::kNotRecorded:
       break;
   }
@@ -55,6 +61,8 @@ void text_if_known(JsonRecord& record, const char* name, const std::string& valu
 void totals(JsonRecord& record, const heap::ProcessSnapshot& from) {
   record.number("live_bytes", from.live_bytes)
       .number("live_objects", from.live_objects)
+      .number("unverified_bytes", from.unverified_bytes)
+      .number("unverified_objects", from.unverified_objects)
       .number("alloc_bytes_total", from.alloc_bytes_total)
       .number("alloc_objects_total", from.alloc_objects_total)
       .number("free_bytes_total", from.free_bytes_total)
@@ -71,6 +79,7 @@ class NdjsonWriter : public Writer {
   Result<void> begin(const RunInfo& run) override;
   Result<void> process(const ProcessEvent& event) override;
   Result<void> library(const LibraryEvent& event) override;
+  Result<void> recording(const RecordingEvent& event) override;
   Result<void> diagnostic(const Diagnostic& diagnostic) override;
   Result<void> snapshot(const heap::Snapshot& snapshot) override;
   Result<void> finish(const heap::Snapshot& snapshot, const Summary& summary) override;
@@ -129,13 +138,37 @@ Result<void> NdjsonWriter::process(const ProcessEvent& event) {
 }
 
 Result<void> NdjsonWriter::library(const LibraryEvent& event) {
-  const bool is_load = event.kind == LibraryEvent::Kind::kLoad;
+  constexpr const char* kNames[] = {"load", "unload", "retire"};
   JsonRecord record("library");
-  record.text("event", is_load ? "load" : "unload").times(event.unix_us, event.t_ns).integer("pid", event.pid);
+  record.text("event", kNames[static_cast<std::size_t>(event.kind)]).times(event.unix_us, event.t_ns);
+  if (event.pid > 0) record.integer("pid", event.pid);
+  record.number("module", event.module).text("state", event.state);
+  record.begin_object("identity")
+      .text("device", event.identity.device)
+      .number("inode", event.identity.inode)
+      .number("generation", event.identity.generation)
+      // Seconds; as text, since many readers lose digits of numbers above 2^53.
+      .text("changed",
+            fmt::format("{}.{:09}", event.identity.changed_ns / kNsPerSecond, event.identity.changed_ns % kNsPerSecond))
+      .text("by", event.identity.told_by)
+      .end_object();
   record.text("path", event.path);
   text_if_known(record, "build_id", event.build_id);
-  record.address("start", event.start).address("end", event.end).number("file_offset", event.file_offset);
-  if (is_load) record.texts("probes", event.probes);
+  if (event.end > 0)
+    record.address("start", event.start).address("end", event.end).number("file_offset", event.file_offset);
+  if (event.kind == LibraryEvent::Kind::kLoad) record.texts("probes", event.probes);
+  if (event.armed_ns) record.number("armed_us", *event.armed_ns / 1000);
+  return write(record);
+}
+
+Result<void> NdjsonWriter::recording(const RecordingEvent& event) {
+  JsonRecord record("recording");
+  record.text("event", event.enabled ? "enabled" : "disabled").times(event.unix_us, event.t_ns);
+  if (event.enabled) {
+    record.number("paused_ns", event.paused_ns)
+        .number("unverified_bytes", event.unverified_bytes)
+        .number("unverified_objects", event.unverified_objects);
+  }
   return write(record);
 }
 
@@ -205,6 +238,8 @@ Result<void> NdjsonWriter::write_process(const heap::Snapshot& snapshot, const h
         .number("stack_id", site->stack_id)
         .number("live_bytes", site->live_bytes())
         .number("live_objects", site->live_objects())
+        .number("unverified_bytes", site->unverified_bytes)
+        .number("unverified_objects", site->unverified_objects)
         .number("alloc_bytes_total", site->alloc_bytes)
         .number("alloc_objects_total", site->alloc_objects)
         .end_object();
@@ -228,7 +263,9 @@ Result<void> NdjsonWriter::write_stack(heap::StackId id) {
 
 void NdjsonWriter::add_frame(JsonRecord& record, const heap::Frame& frame) {
   for (const symbols::SourceFrame& source : context_.symbolizer->symbolize(frame)) {
-    record.begin_element().address("ip", frame.ip).text("func", source.function);
+    record.begin_element();
+    if (frame.ip != 0) record.address("ip", frame.ip);
+    record.text("func", source.function);
     if (source.mangled != source.function) text_if_known(record, "mangled", source.mangled);
     text_if_known(record, "file", source.file);
     if (source.line != 0) record.number("line", source.line);
@@ -259,7 +296,8 @@ Result<void> NdjsonWriter::write_summary(const heap::Snapshot& snapshot, const S
   const LeakTotals leaks = leak_totals(snapshot.processes);
   JsonRecord record("summary");
   record.times(snapshot.unix_us, snapshot.t_ns).text("reason", summary.reason);
-  record.number("duration_ns", summary.duration_ns).number("processes", snapshot.processes.size());
+  record.number("duration_ns", summary.duration_ns).number("pauses", summary.pauses);
+  record.number("paused_ns", summary.paused_ns).number("processes", snapshot.processes.size());
   totals(record, sum_of(snapshot.processes));
   record.number("leaks", leaks.sites).number("leaked_bytes", leaks.bytes);
   record.number("lost_events_total", heap::total(snapshot.losses)).flag("complete", snapshot.complete());

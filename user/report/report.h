@@ -46,17 +46,41 @@ struct ProcessEvent {
   std::optional<int> exit_signal;
 };
 
+/// Which file a mapping shows: see library::FileIdentity.
+struct FileIdentity {
+  std::string device;  ///< "8:1"
+  std::uint64_t inode = 0;
+  std::uint64_t generation = 0;  ///< 0: the file system has none
+  std::uint64_t changed_ns = 0;
+  std::string told_by;  ///< what tells two uses of the inode apart: "generation" or "change_time"
+};
+
 struct LibraryEvent {
-  enum class Kind { kLoad, kUnload } kind = Kind::kLoad;
+  /// kRetire: no process maps it any more, its file is closed.
+  enum class Kind { kLoad, kUnload, kRetire } kind = Kind::kLoad;
   std::uint64_t t_ns = 0;
   std::uint64_t unix_us = 0;
   pid_t pid = 0;
+  std::uint32_t module = 0;  ///< number of the cache entry
+  std::string state;         ///< of the cache entry after the event
+  FileIdentity identity;
   std::string path;
   std::string build_id;
   std::uint64_t start = 0;
   std::uint64_t end = 0;
   std::uint64_t file_offset = 0;
-  std::vector<std::string> probes;  ///< functions armed in it; empty for most libraries
+  std::vector<std::string> probes;        ///< functions to be armed in it; empty for most libraries
+  std::optional<std::uint64_t> armed_ns;  ///< from the announcement until they were, if this event armed them
+};
+
+/// Recording began, or was interrupted.
+struct RecordingEvent {
+  bool enabled = false;
+  std::uint64_t t_ns = 0;
+  std::uint64_t unix_us = 0;
+  std::uint64_t paused_ns = 0;           ///< enabled: how long nothing was recorded; 0 at the beginning of the run
+  std::uint64_t unverified_objects = 0;  ///< enabled: blocks of before, which may have been freed meanwhile
+  std::uint64_t unverified_bytes = 0;
 };
 
 struct Diagnostic {
@@ -70,8 +94,10 @@ struct Diagnostic {
 };
 
 struct Summary {
-  std::string reason;  ///< "duration", "signal", "target_exit", "count" or "error"
+  std::string reason;  ///< "duration", "signal", "target_exit", "count", "control" or "error"
   std::uint64_t duration_ns = 0;
+  std::uint64_t pauses = 0;     ///< how often recording was interrupted, or had not begun yet
+  std::uint64_t paused_ns = 0;  ///< part of duration_ns
 };
 
 /// Looks a stack up by id; nullptr for an id that is not (yet) resolved.
@@ -94,6 +120,7 @@ class Writer {
   virtual Result<void> begin(const RunInfo& run) = 0;
   virtual Result<void> process(const ProcessEvent& event) = 0;
   virtual Result<void> library(const LibraryEvent& event) = 0;
+  virtual Result<void> recording(const RecordingEvent& event) = 0;
   virtual Result<void> diagnostic(const Diagnostic& diagnostic) = 0;
   /// A periodic snapshot.
   virtual Result<void> snapshot(const heap::Snapshot& snapshot) = 0;

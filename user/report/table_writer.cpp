@@ -50,6 +50,7 @@ class TableWriter : public Writer {
   Result<void> process(const ProcessEvent& event) override;
   /// Libraries come by the dozen and are seldom what a reader looks for; NDJSON has them.
   Result<void> library(const LibraryEvent&) override { return {}; }
+  Result<void> recording(const RecordingEvent& event) override;
   /// Kept for the end of the report, where they do not part the lines of the snapshots.
   Result<void> diagnostic(const Diagnostic& diagnostic) override;
   Result<void> snapshot(const heap::Snapshot& snapshot) override;
@@ -76,6 +77,8 @@ class TableWriter : public Writer {
   TableStyle style_;
   RunInfo run_;
   std::vector<Diagnostic> notes_;
+  std::uint64_t pauses_ = 0;
+  std::uint64_t paused_ns_ = 0;
   bool after_event_ = false;  ///< the last line written is that of a process event
 };
 
@@ -99,6 +102,21 @@ Result<void> TableWriter::process(const ProcessEvent& event) {
   TableText text(style_);
   after_event_ = true;
   text.line(fmt::format("[{}] pid {} {}   {}", time_of_day(event.unix_us), event.pid, printable(event.comm), what));
+  return output_.write(text.take());
+}
+
+Result<void> TableWriter::recording(const RecordingEvent& event) {
+  std::string what = "recording is off: nothing is seen until it is enabled";
+  if (event.enabled) {
+    what = "recording is on";
+    if (event.paused_ns != 0) what += " again after " + format_duration(event.paused_ns);
+    if (event.unverified_objects != 0)
+      what += fmt::format("; {} of before may have been freed meanwhile",
+                          bytes_in_blocks(event.unverified_bytes, event.unverified_objects));
+  }
+  TableText text(style_);
+  after_event_ = true;
+  text.line(fmt::format("[{}] {}", time_of_day(event.unix_us), what));
   return output_.write(text.take());
 }
 
@@ -201,6 +219,8 @@ void TableWriter::add_end(TableText& text, heap::StackEnd end) const {
       return text.line(fmt::format("      (stack cut at {} frames: --max-stack)", run_.max_stack), Tone::kFaint);
     case heap::StackEnd::kBadFrame:
       return text.line("      (stack ends here: the next frame was built without frame pointers)", Tone::kFaint);
+    case heap::StackEnd::kBusy:
+      return text.line("      (stack cut: another thread was changing the mappings)", Tone::kFaint);
     case heap::StackEnd::kNotRecorded:
       return text.line("      (stack not recorded)", Tone::kFaint);
   }
@@ -209,6 +229,8 @@ void TableWriter::add_end(TableText& text, heap::StackEnd end) const {
 Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& summary) {
   TableText text(style_);
   const std::string elapsed = format_duration(summary.duration_ns);
+  pauses_ = summary.pauses;
+  paused_ns_ = summary.paused_ns;
   if (after_event_) text.line("");
   if (leak_totals(snapshot.processes).objects > 0) {
     add_leaks(text, snapshot, elapsed);
@@ -231,9 +253,12 @@ Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& 
 }
 
 void TableWriter::add_leaks(TableText& text, const heap::Snapshot& snapshot, const std::string& elapsed) {
-  const std::string age = age_limit();
-  text.line(fmt::format("Still allocated after {}{}{}:", elapsed, age.empty() ? "" : "," + age,
-                        snapshot.complete() ? "" : " (INCOMPLETE, see the end)"),
+  // What an exited process held counts whatever its age: nobody is left to free it.
+  const bool all_exited =
+      std::ranges::all_of(snapshot.processes, [](const heap::ProcessSnapshot& process) { return process.exited; });
+  const std::string age = all_exited ? std::string() : age_limit();
+  text.line(fmt::format("Still allocated {}after {}{}{}:", all_exited ? "at exit, " : "", elapsed,
+                        age.empty() ? "" : "," + age, snapshot.complete() ? "" : " (INCOMPLETE, see the end)"),
             Tone::kTitle);
   for (const heap::ProcessSnapshot& process : snapshot.processes) {
     const Ranking ranking = view_.rank(process, Rank::kLeaked);
@@ -271,12 +296,17 @@ void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) co
   row("allocated", bytes_in_blocks(sum.alloc_bytes_total, sum.alloc_objects_total));
   row("freed", bytes_in_blocks(sum.free_bytes_total, sum.free_objects_total));
   row("still live", bytes_in_blocks(sum.live_bytes, sum.live_objects));
-  if (const std::uint64_t leaked = leak_totals(snapshot.processes).objects; leaked < sum.live_objects)
-    row("", counted(sum.live_objects - leaked, "block") + " of these younger than " + format_duration(run_.older_ns));
+  const std::uint64_t old = leak_totals(snapshot.processes).objects + sum.unverified_objects;
+  if (old < sum.live_objects)
+    row("", counted(sum.live_objects - old, "block") + " of these younger than " + format_duration(run_.older_ns));
+  if (sum.unverified_objects != 0)
+    row("", bytes_in_blocks(sum.unverified_bytes, sum.unverified_objects) + " of these may have been freed in a pause");
   row("peak", format_bytes(sum.peak_bytes) + (snapshot.processes.size() > 1 ? " (the processes' peaks added up)" : ""));
   row("failed calls", format_count(sum.failed_objects_total) + " (no memory returned)");
-  row("unknown frees", fmt::format("{} (of blocks allocated before the {})", format_count(sum.free_unknown_total),
-                                   run_.mode == "command" ? "trace began" : "attach"));
+  row("unknown frees",
+      fmt::format("{} (of blocks allocated before the {}{})", format_count(sum.free_unknown_total),
+                  run_.mode == "command" ? "trace began" : "attach", pauses_ == 0 ? "" : " or in a pause"));
+  if (pauses_ != 0) row("pauses", fmt::format("{}, {} in all", format_count(pauses_), format_duration(paused_ns_)));
   if (snapshot.processes.size() < 2) return;
   for (const heap::ProcessSnapshot& process : snapshot.processes) {
     std::vector<std::string> parts = counters_of(process);

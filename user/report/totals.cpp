@@ -8,6 +8,8 @@ heap::ProcessSnapshot sum_of(const std::vector<heap::ProcessSnapshot>& processes
   for (const heap::ProcessSnapshot& process : processes) {
     sum.live_bytes += process.live_bytes;
     sum.live_objects += process.live_objects;
+    sum.unverified_bytes += process.unverified_bytes;
+    sum.unverified_objects += process.unverified_objects;
     sum.alloc_bytes_total += process.alloc_bytes_total;
     sum.alloc_objects_total += process.alloc_objects_total;
     sum.free_bytes_total += process.free_bytes_total;

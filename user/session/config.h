@@ -21,6 +21,12 @@ struct OutputSpec {
   Format format = Format::kAuto;
 };
 
+/// FIFOs of --control; `answers` may be empty.
+struct ControlSpec {
+  std::string commands;
+  std::string answers;
+};
+
 /// What one run is to do. Either `pids` or `command` is set.
 struct Config {
   std::vector<std::string> argv;
@@ -30,6 +36,9 @@ struct Config {
   std::uint64_t interval_ns = 5'000'000'000;
   bool interval_given = false;
   std::optional<std::uint64_t> duration_ns;
+  /// When recording begins: 0 at once, nothing: when it is enabled from outside.
+  std::optional<std::uint64_t> delay_ns = 0;
+  std::optional<ControlSpec> control;
   std::optional<std::uint64_t> count;
   std::uint64_t older_ns = 500'000'000;
   std::uint64_t min_size_bytes = 0;

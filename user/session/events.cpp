@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "session/session_impl.h"
 #include "session/session_write.h"
-#include "tracing/snapshot_builder.h"
+#include "tracing/books.h"
 
 namespace tracer::session {
 namespace {
@@ -29,8 +29,15 @@ constexpr std::uint64_t kSweepPeriodNs = 10'000'000'000;
 
 void Session::drain_events() {
   object_->drain_events([this](const tr_event& event) { handle_event(event); });
-  resolver_->poll();
+  refresh_changed();
+  learn();
   tracker_->retire_unmapped();
+}
+
+/// What stacks mention becomes known before anything is let go.
+void Session::learn() {
+  tracker_->meet_modules();
+  resolver_->poll();
 }
 
 void Session::handle_event(const tr_event& event) {
@@ -44,13 +51,14 @@ void Session::handle_event(const tr_event& event) {
     case TR_EVENT_LIBRARIES:
       return libraries_changed(event);
     default:
-      return;  // TR_EVENT_STACK: drain_events() looks for stacks anyway
+      return;  // stacks and files: drain_events() looks for new ones anyway
   }
 }
 
 void Session::process_forked(const tr_event& event) {
   // A child of vfork lives in its parent's address space, which is known already.
   if (tracker_->find_space(event.space) != nullptr) return;
+  refresh_changed();
   const auto child = static_cast<pid_t>(event.tgid);
   const tracing::TracedProcess* parent = tracker_->find_live(static_cast<pid_t>(event.value));
   tracing::TracedProcess& process =
@@ -61,9 +69,16 @@ void Session::process_forked(const tr_event& event) {
 }
 
 /// A process that has ended in the meantime is no news here: its exit event follows.
-void Session::refresh(tracing::TracedProcess& process) {
-  if (Result<void> read = tracker_->refresh(process); !read && read.error().kind() != ErrorKind::kGone)
+void Session::refresh(tracing::TracedProcess& process, std::uint64_t since_ns) {
+  if (Result<void> read = tracker_->refresh(process, since_ns); !read && read.error().kind() != ErrorKind::kGone)
     log::verbose("pid {}: {}", process.pid, read.error().message());
+}
+
+/// Reads the mappings of the processes that have announced a change, each once for all its announcements.
+void Session::refresh_changed() {
+  for (const auto& [space, since_ns] : std::exchange(changed_, {})) {
+    if (tracing::TracedProcess* process = tracker_->find_space(space)) refresh(*process, since_ns);
+  }
 }
 
 /// Lets the held command run until the next of `holds`.
@@ -76,9 +91,7 @@ void Session::process_executed(const tr_event& event) {
   const auto pid = static_cast<pid_t>(event.tgid);
   tracing::TracedProcess* old = tracker_->find_live(pid);
   tracing::TracedProcess& process = tracker_->add(pid, event.space);
-  // What the old image had loaded may be needed for stacks that are not resolved yet.
-  resolver_->poll();
-  refresh(process);
+  refresh(process, event.time_ns);
   if (old != nullptr) {
     tracker_->replace(*old);
     replaced_.push_back({pid, old, kStartupAnnouncements, monotonic_ns() + kLongestStartupNs});
@@ -102,7 +115,7 @@ void Session::end_replaced(IsOver&& is_over) {
 void Session::process_exited(const tr_event& event) {
   tracing::TracedProcess* process = tracker_->find_space(event.space);
   if (process == nullptr || process->ended || process->pid != static_cast<pid_t>(event.tgid)) return;
-  resolver_->poll();
+  refresh_changed();
   report::ProcessEvent details;
   const int status = static_cast<int>(event.value);
   if (WIFEXITED(status)) details.exit_code = WEXITSTATUS(status);
@@ -120,16 +133,31 @@ void Session::process_exited(const tr_event& event) {
 
 void Session::libraries_changed(const tr_event& event) {
   const auto pid = static_cast<pid_t>(event.tgid);
-  if (tracing::TracedProcess* process = tracker_->find_space(event.space)) refresh(*process);
+  changed_.try_emplace(event.space, event.time_ns);
   end_replaced([&](Replaced& replaced) { return replaced.pid == pid && --replaced.announcements == 0; });
   if (event.value == 0) return;
+  refresh_changed();
   const bool has_started = ++command_announcements_ >= kStartupAnnouncements;
   go_on(pid, has_started ? TR_HOLD_EXEC : TR_HOLD_EXEC | TR_HOLD_LOADER);
 }
 
+report::LibraryEvent Session::describe(report::LibraryEvent::Kind kind, const library::Library& library) const {
+  const library::FileIdentity& identity = library.identity();
+  report::LibraryEvent event;
+  event.kind = kind;
+  event.t_ns = since_start_ns();
+  event.unix_us = unix_us();
+  event.module = library.module_id();
+  event.state = library::state_name(library.state());
+  event.identity = {identity.device(), identity.inode, identity.generation, identity.changed_ns, identity.told_by()};
+  event.path = library.path();
+  if (library.image()) event.build_id = library.image()->build_id();
+  return event;
+}
+
 void Session::library_changed(const tracing::LibraryChange& change) {
   library::Library& library = *change.library;
-  if (change.loaded && open_modules_.insert(library.module_id()).second) {
+  if (change.loaded && library.file().valid() && open_modules_.insert(library.module_id()).second) {
     symbols::ModuleFile file;
     file.path = library.path();
     if (library.image()) file.build_id = library.image()->build_id();
@@ -137,24 +165,24 @@ void Session::library_changed(const tracing::LibraryChange& change) {
     file.root = "/proc/" + std::to_string(change.pid) + "/root";
     symbolizer_.add_module(library.module_id(), std::move(file));
   }
-  report::LibraryEvent event;
-  event.kind = change.loaded ? report::LibraryEvent::Kind::kLoad : report::LibraryEvent::Kind::kUnload;
-  event.t_ns = since_start_ns();
-  event.unix_us = unix_us();
+  using Kind = report::LibraryEvent::Kind;
+  report::LibraryEvent event = describe(change.loaded ? Kind::kLoad : Kind::kUnload, library);
   event.pid = change.pid;
-  event.path = library.path();
-  if (library.image()) event.build_id = library.image()->build_id();
-  event.start = change.mapping.start;
-  event.end = change.mapping.end;
-  event.file_offset = change.mapping.file_offset;
+  event.start = change.start;
+  event.end = change.end;
+  event.file_offset = change.file_offset;
   if (change.loaded) event.probes = armer_->functions(library);
+  if (change.armed_ns != 0) event.armed_ns = change.armed_ns;
   write([&](report::Writer& writer) { return writer.library(event); });
 }
 
-/// Looks up the names that stacks need from a library while its file is still open.
+/// Looks up the names that stacks need from a library while its file is still open: in the stacks that are new since it
+/// was last let go.
 void Session::library_retires(library::Library& library) {
+  heap::StackId& first = named_.try_emplace(library.module_id(), 1).first->second;
   std::set<std::pair<std::uint64_t, bool>> seen;
-  for (heap::StackId id = 1; id < object_->stack_count() && seen.size() < kMostNamesKept; ++id) {
+  const heap::StackId count = object_->stack_count();
+  for (heap::StackId id = first; id < count && seen.size() < kMostNamesKept; ++id) {
     const heap::Stack* stack = resolver_->find(id);
     if (stack == nullptr || stack->id != id) continue;
     for (const heap::Frame& frame : stack->frames) {
@@ -162,8 +190,12 @@ void Session::library_retires(library::Library& library) {
         symbolizer_.symbolize(frame);
     }
   }
+  first = count;
   symbolizer_.release_module(library.module_id());
   open_modules_.erase(library.module_id());
+  report::LibraryEvent event = describe(report::LibraryEvent::Kind::kRetire, library);
+  event.state = library::state_name(library::State::kRetired);
+  write([&](report::Writer& writer) { return writer.library(event); });
 }
 
 void Session::handle_signal(int signal) {
@@ -177,9 +209,14 @@ void Session::handle_signal(int signal) {
   if (signal != SIGINT) ::kill(command_->pid(), signal);
 }
 
+/// Tells the kernel half the time, which costs it too much to ask for itself.
+void Session::publish_time(std::uint64_t now) {
+  __atomic_store_n(&object_->globals().tick, (now - start_ns_) / 1'000'000U, __ATOMIC_RELAXED);
+}
+
 void Session::tick() {
   const std::uint64_t now = monotonic_ns();
-  __atomic_store_n(&object_->globals().tick, (now - start_ns_) / 1'000'000U, __ATOMIC_RELAXED);
+  publish_time(now);
   if (now - last_generation_ns_ >= generation_ns_) {
     tracing::advance_generation(*object_);
     last_generation_ns_ = now;

@@ -33,7 +33,7 @@ bool is_interrupted_again() {
 
 Result<Outcome> Session::run() {
   start_ns_ = monotonic_ns();
-  for (auto step : {&Session::open_outputs, &Session::load_kernel_half, &Session::start_loop}) {
+  for (auto step : {&Session::open_control, &Session::open_outputs, &Session::load_kernel_half, &Session::start_loop}) {
     if (Result<void> done = (this->*step)(); !done) return std::move(done).error();
   }
   report::RunInfo run;
@@ -85,7 +85,7 @@ void Session::end_recording() {
 /// Detaching waits for the kernel, most of all with one perf event per probe: the last report is made meanwhile.
 std::jthread Session::detach() {
   end_recording();
-  return std::jthread([links = armer_->disarm_all(cache_->libraries())]() mutable {
+  return std::jthread([links = armer_->disarm_all()]() mutable {
     const std::uint64_t begin_ns = monotonic_ns();
     kernel::detach_all(std::move(links));
     log::verbose("detached in {} ms", (monotonic_ns() - begin_ns) / 1'000'000U);
@@ -99,8 +99,10 @@ Result<void> Session::finish() {
   if (failure_) return std::move(*failure_);
   outcome_.aborted = outcome_.aborted || is_interrupted_again();
   if (outcome_.aborted) return {};
+  if (const std::uint64_t nested = object_->globals().calls_nested; nested > 0)
+    log::verbose("{} allocator calls inside of other allocator calls were counted with these", nested);
   const heap::Snapshot snapshot = build_snapshot(end_ns);
-  const report::Summary summary{stop_reason_, start_ns_ + end_ns - recording_ns_};
+  const report::Summary summary{stop_reason_, start_ns_ + end_ns - began_ns_, pauses_, paused_ns()};
   write([&](report::Writer& writer) { return writer.finish(snapshot, summary); });
   if (failure_) return std::move(*failure_);
   return outputs_->commit();
@@ -112,7 +114,8 @@ heap::Snapshot Session::build_snapshot(std::uint64_t t_ns) {
 
 void Session::take_periodic_snapshot() {
   // The last report is due at this very moment: one of the two is enough.
-  if (config_.duration_ns && monotonic_ns() + kTooCloseNs >= recording_ns_ + *config_.duration_ns) return;
+  if (config_.duration_ns && recording_ns_ != 0 && monotonic_ns() + kTooCloseNs >= recording_ns_ + *config_.duration_ns)
+    return;
   take_snapshot();
 }
 

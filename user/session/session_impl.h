@@ -15,6 +15,7 @@
 #include "library/library_cache.h"
 #include "session/command.h"
 #include "session/config.h"
+#include "session/control.h"
 #include "session/event_loop.h"
 #include "session/outputs.h"
 #include "session/session.h"
@@ -35,6 +36,7 @@ class Session {
 
  private:
   // Set-up, in this order (setup.cpp).
+  Result<void> open_control();
   Result<void> open_outputs();
   Result<void> load_kernel_half();
   Result<void> start_loop();
@@ -42,12 +44,15 @@ class Session {
   Result<void> attach_pid(pid_t pid);
   Result<void> start_command();
   Result<void> begin_recording();
+  Result<void> start_timers();
   void announce();
 
   // What happens while it runs (events.cpp).
   void drain_events();
   void handle_event(const tr_event& event);
-  void refresh(tracing::TracedProcess& process);
+  void refresh(tracing::TracedProcess& process, std::uint64_t since_ns);
+  void refresh_changed();
+  void learn();
   void go_on(pid_t pid, std::uint32_t holds);
   void process_forked(const tr_event& event);
   void process_executed(const tr_event& event);
@@ -57,10 +62,19 @@ class Session {
   void end_replaced(IsOver&& is_over);
   void library_changed(const tracing::LibraryChange& change);
   void library_retires(library::Library& library);
+  report::LibraryEvent describe(report::LibraryEvent::Kind kind, const library::Library& library) const;
   void handle_signal(int signal);
+  void publish_time(std::uint64_t now);
   void tick();
   void target_exited(pid_t pid);
   void reap_command();
+
+  // Recording on and off (modes.cpp).
+  Result<void> enable();
+  Result<void> disable();
+  void delay_is_over();
+  Result<void> obey(std::string_view command);
+  std::uint64_t paused_ns() const;
 
   // The run and its reports (session.cpp).
   Result<void> trace();
@@ -86,6 +100,7 @@ class Session {
   };
 
   const Config config_;
+  std::optional<Control> control_;
   symbols::Symbolizer symbolizer_;
   std::optional<Outputs> outputs_;
   std::optional<EventLoop> loop_;
@@ -99,10 +114,17 @@ class Session {
   std::map<pid_t, UniqueFd> targets_;  ///< pidfds of the processes that we were asked for
   int command_announcements_ = 0;      ///< of the command's dynamic linker since its last exec
   std::vector<Replaced> replaced_;
-  std::set<std::uint32_t> open_modules_;  ///< libraries whose file the symbolizer holds
+  std::map<std::uint32_t, std::uint64_t> changed_;  ///< address space → when the first change was announced
+  std::set<std::uint32_t> open_modules_;            ///< libraries whose file the symbolizer holds
+  std::map<std::uint32_t, heap::StackId> named_;    ///< module → first stack whose frames in it may have no names yet
 
   std::uint64_t start_ns_ = 0;      ///< of the run: the zero of every record's t_ns
-  std::uint64_t recording_ns_ = 0;  ///< when recording began
+  std::uint64_t began_ns_ = 0;      ///< when all targets were attached
+  std::uint64_t recording_ns_ = 0;  ///< when recording first began; 0: not yet
+  bool is_recording_ = false;
+  std::uint64_t pauses_ = 0;
+  std::uint64_t pause_began_ns_ = 0;  ///< while it does not record
+  std::uint64_t paused_ns_ = 0;       ///< of the pauses that are over
   std::uint64_t generation_ns_ = 0;
   std::uint64_t last_generation_ns_ = 0;
   std::uint64_t last_sweep_ns_ = 0;

@@ -64,6 +64,14 @@ Result<void> check_target(pid_t pid) {
   return {};
 }
 
+Result<void> Session::open_control() {
+  if (!config_.control) return {};
+  Result<Control> control = Control::open(*config_.control);
+  if (!control) return std::move(control).error();
+  control_ = std::move(*control);
+  return {};
+}
+
 Result<void> Session::open_outputs() {
   report::Context context;
   context.stack = [this](heap::StackId id) { return resolver_ ? resolver_->find(id) : nullptr; };
@@ -107,10 +115,12 @@ Result<void> Session::load_kernel_half() {
   log::verbose("probes are armed {}", config_.follow
                                           ? "for all processes and filtered in the kernel, since children are followed"
                                           : "for the traced processes only");
+  // Off until recording begins: what is attached before it does not count, and may never be needed.
+  if (config_.delay_ns != 0) (void)armer_->disarm_heap();
   tracker_.emplace(*object_, *cache_, *armer_);
   tracker_->on_change = [this](const tracing::LibraryChange& change) { library_changed(change); };
   tracker_->before_retire = [this](library::Library& library) { library_retires(library); };
-  resolver_.emplace(*object_, *tracker_);
+  resolver_.emplace(*object_, *tracker_, *cache_);
   return object_->attach_process_events();
 }
 
@@ -123,6 +133,11 @@ Result<void> Session::start_loop() {
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1}) sigaddset(&signals, signal);
   if (Result<void> added = loop_->add_signals(signals, [this](int signal) { handle_signal(signal); }); !added)
     return added;
+  if (control_) {
+    Result<void> added = loop_->add(
+        control_->fd(), [this] { control_->read([this](std::string_view command) { return obey(command); }); });
+    if (!added) return added;
+  }
   return loop_->add(object_->event_fd(), [this] { drain_events(); });
 }
 
@@ -133,7 +148,7 @@ Result<void> Session::attach_pid(pid_t pid) {
   Result<std::uint32_t> space = object_->add_process(pid, 0);
   if (!space) return std::move(space).error();
   tracing::TracedProcess& process = tracker_->add(pid, *space);
-  if (Result<void> read = tracker_->refresh(process); !read) {
+  if (Result<void> read = tracker_->refresh(process, monotonic_ns()); !read) {
     if (read.error().kind() == ErrorKind::kGone || read.error().kind() == ErrorKind::kNotFound)
       return exited_while_attaching(pid);
     return read;
@@ -167,24 +182,28 @@ Result<void> Session::attach_targets() {
   return {};
 }
 
-Result<void> Session::begin_recording() {
+Result<void> Session::start_timers() {
   const std::uint64_t tick_ns = std::clamp(config_.older_ns / TR_GENERATIONS_PER_OLDER, kShortestTick, kLongestTick);
   generation_ns_ = std::max(config_.older_ns / TR_GENERATIONS_PER_OLDER, tick_ns);
   last_generation_ns_ = monotonic_ns();
   if (Result<void> added = loop_->add_timer(tick_ns, [this] { tick(); }); !added) return added;
-  const bool periodic = config_.command.empty() || config_.interval_given;
-  if (periodic) {
-    if (Result<void> added = loop_->add_timer(config_.interval_ns, [this] { take_periodic_snapshot(); }); !added)
-      return added;
+  if (!config_.command.empty() && !config_.interval_given) return {};
+  return loop_->add_timer(config_.interval_ns, [this] { take_periodic_snapshot(); });
+}
+
+Result<void> Session::begin_recording() {
+  if (Result<void> started = start_timers(); !started) return started;
+  began_ns_ = monotonic_ns();
+  if (config_.delay_ns == 0) {
+    // From this instant on every probe counts; before it none did.
+    if (Result<void> enabled = enable(); !enabled) return enabled;
+  } else {
+    if (Result<void> disabled = disable(); !disabled) return disabled;
+    if (config_.delay_ns) {
+      Result<void> added = loop_->add_timer(*config_.delay_ns, [this] { delay_is_over(); });
+      if (!added) return added;
+    }
   }
-  if (config_.duration_ns) {
-    Result<void> added =
-        loop_->add_timer(std::max<std::uint64_t>(*config_.duration_ns, 1), [this] { stop("duration"); });
-    if (!added) return added;
-  }
-  // From this instant on every probe counts; before it none did.
-  __atomic_store_n(&object_->globals().recording, 1, __ATOMIC_RELEASE);
-  recording_ns_ = monotonic_ns();
   announce();
   if (!command_) return {};
   if (Result<void> released = command_->release(); !released) {

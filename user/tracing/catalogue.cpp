@@ -7,7 +7,7 @@
 namespace tracer::tracing {
 namespace {
 
-// Sources: malloc(3), posix_memalign(3), reallocarray(3), cfree(3); dlclose(3); for _dl_debug_state the
+// Sources: malloc(3), posix_memalign(3), reallocarray(3), cfree(3); for _dl_debug_state the
 // run-time linker interface that <link.h> describes (r_brk).
 constexpr std::array kCatalogue{
     Function{"malloc", TR_CALL_ALLOC, 1, 0, 0},
@@ -22,7 +22,6 @@ constexpr std::array kCatalogue{
     Function{"valloc", TR_CALL_ALLOC, 1, 0, 0},
     Function{"pvalloc", TR_CALL_ALLOC, 1, 0, 0},
     Function{"_dl_debug_state", TR_CALL_LOADER_STATE, 0, 0, 0},
-    Function{"dlclose", TR_CALL_LOADER_CLOSE, 0, 0, 1},
 };
 
 }  // namespace

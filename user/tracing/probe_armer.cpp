@@ -2,6 +2,8 @@
 #include "tracing/probe_armer.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "base/log.h"
 
@@ -15,96 +17,159 @@ struct ProgramPoints {
   std::vector<kernel::ProbePoint> points;
 };
 
-/// The return probes come first: an entry that is seen must not miss its return.
-std::vector<ProgramPoints> points_by_program(const std::vector<PlannedProbe>& plan) {
-  std::vector<ProgramPoints> groups{
-      {kernel::Program::kHeapReturn, {}}, {kernel::Program::kHeapEntry, {}}, {kernel::Program::kLibraryEntry, {}}};
+std::vector<ProgramPoints> loader_points(const std::vector<PlannedProbe>& plan) {
+  ProgramPoints group{kernel::Program::kLibraryEntry, {}};
   for (const PlannedProbe& probe : plan) {
-    const kernel::ProbePoint point{probe.file_offset, probe.function->cookie()};
-    if (!probe.function->is_heap()) {
-      groups[2].points.push_back(point);
-      continue;
-    }
-    groups[1].points.push_back(point);
-    if (probe.function->needs_return()) groups[0].points.push_back(point);
+    if (!probe.function->is_heap()) group.points.push_back({probe.file_offset, probe.function->cookie()});
   }
-  std::erase_if(groups, [](const ProgramPoints& group) { return group.points.empty(); });
-  return groups;
+  return {std::move(group)};
+}
+
+/// The return probes come first: an entry that is seen must not miss its return.
+std::vector<ProgramPoints> heap_points(const std::vector<PlannedProbe>& plan) {
+  ProgramPoints returns{kernel::Program::kHeapReturn, {}};
+  ProgramPoints entries{kernel::Program::kHeapEntry, {}};
+  for (const PlannedProbe& probe : plan) {
+    if (!probe.function->is_heap()) continue;
+    const kernel::ProbePoint point{probe.file_offset, probe.function->cookie()};
+    entries.points.push_back(point);
+    if (probe.function->needs_return()) returns.points.push_back(point);
+  }
+  return {std::move(returns), std::move(entries)};
+}
+
+void append(ProbeArmer::Links& to, ProbeArmer::Links& from) {
+  std::ranges::move(from, std::back_inserter(to));
+  from.clear();
 }
 
 }  // namespace
 
-Result<ProbeArmer::Links> ProbeArmer::attach(const library::Library& library, const std::vector<PlannedProbe>& plan,
-                                             pid_t pid) {
-  Links links;
-  for (const ProgramPoints& group : points_by_program(plan)) {
+pid_t ProbeArmer::key_of(pid_t pid) const { return scope_ == Scope::kAllProcesses ? kAnyProcess : pid; }
+
+/// True when it attached something.
+Result<bool> ProbeArmer::attach(const Armed& armed, bool heap, pid_t pid, Links* links) {
+  for (const ProgramPoints& group : heap ? heap_points(armed.plan) : loader_points(armed.plan)) {
+    if (group.points.empty()) continue;
     Result<std::unique_ptr<kernel::ProbeLink>> link =
-        attacher_->attach(group.program, library.file().get(), group.points, pid);
-    if (!link) return std::move(link).error().in_context(library.path());
-    links.push_back(std::move(*link));
+        attacher_->attach(group.program, armed.library->file().get(), group.points, pid);
+    if (!link) {
+      links->clear();
+      return std::move(link).error().in_context(armed.library->path());
+    }
+    links->push_back(std::move(*link));
+  }
+  return !links->empty();
+}
+
+/// Brings the library's state in line with what is attached.
+void ProbeArmer::settle(const Armed& armed) {
+  const bool heap =
+      std::ranges::any_of(armed.plan, [](const PlannedProbe& probe) { return probe.function->is_heap(); });
+  const bool is_armed = std::ranges::any_of(
+      armed.probes, [&](const auto& entry) { return !(heap ? entry.second.heap : entry.second.loader).empty(); });
+  const library::State state = is_armed ? library::State::kArmed : library::State::kDisarmed;
+  if (armed.library->state() != state) armed.library->advance(state);
+}
+
+Result<bool> ProbeArmer::arm(library::Library& library, pid_t pid) {
+  if (closed_) return false;
+  auto [entry, is_new] = armed_.try_emplace(library.module_id());
+  Armed& armed = entry->second;
+  if (is_new) {
+    armed.library = &library;
+    if (library.image()) armed.plan = plan_probes(*library.image(), library.file(), library.path());
+  }
+  if (armed.plan.empty()) {
+    armed_.erase(entry);
+    return false;
+  }
+  const auto [probes, is_first] = armed.probes.try_emplace(key_of(pid));
+  if (!is_first) return false;
+  Result<bool> attached = attach(armed, false, probes->first, &probes->second.loader);
+  if (attached && heap_on_) {
+    Result<bool> heap = attach(armed, true, probes->first, &probes->second.heap);
+    attached = heap ? Result<bool>(*attached || *heap) : std::move(heap);
+  }
+  if (!attached) {
+    armed.probes.erase(probes);
+    if (armed.probes.empty()) armed_.erase(entry);
+    return attached;
+  }
+  settle(armed);
+  log::verbose("{} {} ({} functions{})", library::state_name(library.state()), library.path(), armed.plan.size(),
+               probes->first == kAnyProcess ? ", for all processes, filtered in the kernel" : "");
+  return attached;
+}
+
+ProbeArmer::Links ProbeArmer::release(library::Library& library, pid_t pid) {
+  Links released;
+  const auto found = armed_.find(library.module_id());
+  if (found == armed_.end()) return released;
+  Armed& armed = found->second;
+  const auto entry = armed.probes.find(key_of(pid));
+  // The link for all processes stays while any traced process maps the file.
+  if (entry == armed.probes.end() || (scope_ == Scope::kAllProcesses && library.live_mappings > 0)) return released;
+  append(released, entry->second.heap);
+  append(released, entry->second.loader);
+  armed.probes.erase(entry);
+  if (!closed_) settle(armed);
+  if (armed.probes.empty() && !closed_) armed_.erase(found);
+  return released;
+}
+
+bool ProbeArmer::is_armed_for(const library::Library& library, pid_t pid) const {
+  const auto found = armed_.find(library.module_id());
+  return found != armed_.end() && found->second.probes.contains(key_of(pid));
+}
+
+ProbeArmer::Links ProbeArmer::disarm_heap() {
+  heap_on_ = false;
+  Links links;
+  for (auto& [module, armed] : armed_) {
+    for (auto& [pid, probes] : armed.probes) append(links, probes.heap);
+    settle(armed);
   }
   return links;
 }
 
-Result<void> ProbeArmer::arm(library::Library& library, pid_t pid) {
-  const pid_t key = scope_ == Scope::kAllProcesses ? kAnyProcess : pid;
-  Armed& armed = armed_[library.module_id()];
-  if (armed.links.contains(key)) return {};
-  if (armed.plan.empty()) armed.plan = plan_probes(library);
-  if (armed.plan.empty()) {
-    armed_.erase(library.module_id());
-    return {};
-  }
-  Result<Links> links = attach(library, armed.plan, key);
-  if (!links) return std::move(links).error();
-  armed.links[key] = std::move(*links);
-  if (library.state() != library::State::kArmed) library.advance(library::State::kArmed);
-  log::verbose("armed {} ({} functions{})", library.path(), armed.plan.size(),
-               key == kAnyProcess ? ", for all processes, filtered in the kernel" : "");
-  return {};
-}
-
-void ProbeArmer::release(library::Library& library, pid_t pid) {
-  const auto found = armed_.find(library.module_id());
-  if (found == armed_.end()) return;
-  auto& links = found->second.links;
-  const auto entry = links.find(scope_ == Scope::kAllProcesses ? kAnyProcess : pid);
-  // The link for all processes stays while any traced process maps the file.
-  if (entry == links.end() || (scope_ == Scope::kAllProcesses && library.live_mappings > 0)) return;
-  Links detached = std::move(entry->second);
-  links.erase(entry);
-  kernel::detach_all(std::move(detached));
-  if (!links.empty()) return;
-  library.advance(library::State::kDisarmed);
-  armed_.erase(found);
-}
-
-std::vector<std::unique_ptr<kernel::ProbeLink>> ProbeArmer::disarm_all(
-    const std::vector<std::unique_ptr<library::Library>>& libraries) {
-  Links all;
+Result<void> ProbeArmer::arm_heap() {
+  heap_on_ = true;
+  Result<void> result;
   for (auto& [module, armed] : armed_) {
-    std::size_t before = all.size();
-    for (auto& [pid, links] : armed.links) std::ranges::move(links, std::back_inserter(all));
-    armed.links.clear();
-    if (all.size() > before) libraries[module]->advance(library::State::kDisarmed);
+    for (auto& [pid, probes] : armed.probes) {
+      if (!probes.heap.empty()) continue;
+      Result<bool> attached = attach(armed, true, pid, &probes.heap);
+      if (!attached && result.ok()) result = std::move(attached).error();
+    }
+    settle(armed);
   }
-  return all;
+  return result;
 }
 
-const std::vector<PlannedProbe>& ProbeArmer::plan(const library::Library& library) const {
-  static const std::vector<PlannedProbe> kNothing;
-  const auto found = armed_.find(library.module_id());
-  return found == armed_.end() ? kNothing : found->second.plan;
+ProbeArmer::Links ProbeArmer::disarm_all() {
+  Links links = disarm_heap();
+  closed_ = true;
+  for (auto& [module, armed] : armed_) {
+    for (auto& [pid, probes] : armed.probes) append(links, probes.loader);
+    settle(armed);
+  }
+  return links;
 }
 
 std::vector<std::string> ProbeArmer::functions(const library::Library& library) const {
   std::vector<std::string> names;
-  for (const PlannedProbe& probe : plan(library)) names.insert(names.end(), probe.names.begin(), probe.names.end());
+  const auto found = armed_.find(library.module_id());
+  if (found == armed_.end()) return names;
+  for (const PlannedProbe& probe : found->second.plan)
+    names.insert(names.end(), probe.names.begin(), probe.names.end());
   return names;
 }
 
 bool ProbeArmer::has_heap_functions(const library::Library& library) const {
-  return std::ranges::any_of(plan(library), [](const PlannedProbe& probe) { return probe.function->is_heap(); });
+  const auto found = armed_.find(library.module_id());
+  return found != armed_.end() &&
+         std::ranges::any_of(found->second.plan, [](const PlannedProbe& probe) { return probe.function->is_heap(); });
 }
 
 }  // namespace tracer::tracing

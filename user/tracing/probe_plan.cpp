@@ -14,21 +14,20 @@ constexpr std::size_t kUnknownSize = 512;
 // More of a function than this is not looked through for jumps back to the site.
 constexpr std::size_t kLongestFunction = 64 * 1024;
 
-elf::ProbeSite choose_site(const library::Library& library, const elf::FunctionSymbol& symbol,
-                           std::uint64_t file_offset) {
+elf::ProbeSite choose_site(const UniqueFd& file, const elf::FunctionSymbol& symbol, std::uint64_t file_offset) {
   const std::size_t size =
       symbol.size_bytes == 0 ? kUnknownSize : std::min<std::size_t>(symbol.size_bytes, kLongestFunction);
-  const Result<std::vector<std::uint8_t>> code = elf::read_bytes(library.file().get(), file_offset, size);
+  const Result<std::vector<std::uint8_t>> code = elf::read_bytes(file.get(), file_offset, size);
   if (!code) return {};
   return elf::select_probe_site(*code);
 }
 
 }  // namespace
 
-std::vector<PlannedProbe> plan_probes(const library::Library& library) {
+std::vector<PlannedProbe> plan_probes(const elf::ElfImage& image, const UniqueFd& file, const std::string& path) {
   std::vector<PlannedProbe> plan;
-  if (!library.image() || library.image()->machine() != elf::Machine::kX86_64) return plan;
-  for (const elf::FunctionSymbol& symbol : library.image()->functions()) {
+  if (image.machine() != elf::Machine::kX86_64) return plan;
+  for (const elf::FunctionSymbol& symbol : image.functions()) {
     const Function* function = find_function(symbol.name);
     if (function == nullptr) continue;
     const auto same = std::ranges::find(plan, symbol.address, &PlannedProbe::address);
@@ -36,11 +35,11 @@ std::vector<PlannedProbe> plan_probes(const library::Library& library) {
       same->names.push_back(symbol.name);
       continue;
     }
-    const std::optional<std::uint64_t> entry = library.image()->offset_of_address(symbol.address);
+    const std::optional<std::uint64_t> entry = image.offset_of_address(symbol.address);
     if (!entry) continue;
-    const elf::ProbeSite site = choose_site(library, symbol, *entry);
+    const elf::ProbeSite site = choose_site(file, symbol, *entry);
     plan.push_back({function, {symbol.name}, symbol.address, *entry + site.offset, site.offset, site.emulated});
-    log::debug("{}: {} at {:#x}+{}{}", library.path(), symbol.name, symbol.address, site.offset,
+    log::debug("{}: {} at {:#x}+{}{}", path, symbol.name, symbol.address, site.offset,
                site.emulated ? "" : " (single-stepped)");
   }
   return plan;

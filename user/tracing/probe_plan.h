@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "library/library.h"
+#include "base/unique_fd.h"
+#include "elf/elf_image.h"
 #include "tracing/catalogue.h"
 
 namespace tracer::tracing {
@@ -19,8 +20,8 @@ struct PlannedProbe {
   bool emulated = false;
 };
 
-/// What to probe in a library that has been inspected; empty when it defines nothing of the catalogue. Reads the
-/// functions' code through `library.file()`.
-std::vector<PlannedProbe> plan_probes(const library::Library& library);
+/// What to probe in a file; empty when it defines nothing of the catalogue. Reads the functions' code through `file`;
+/// `path` is for messages.
+std::vector<PlannedProbe> plan_probes(const elf::ElfImage& image, const UniqueFd& file, const std::string& path);
 
 }  // namespace tracer::tracing

@@ -1,17 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tracing/process_tracker.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "tracing/met_module.h"
 
 namespace tracer::tracing {
 namespace {
 
 // A process that loads and unloads without a pause is read this often before we go on with what we have; its next
 // announcement brings us back.
-constexpr int kMostReads = 16;
+constexpr int kMostReads = 4;
+// How long probes stay on an allocator that a process has unloaded: when it loads it again, not one call is missed. The
+// kernel arms the new mapping by itself then. Meanwhile the file's file system cannot be unmounted, hence not for long,
+// and not at all for a file that has been deleted: its space is to be freed.
+constexpr std::uint64_t kLingerNs = 2'000'000'000;
+
+std::uint64_t links_of(const UniqueFd& file) {
+  struct stat status {};
+  return file.valid() && ::fstat(file.get(), &status) == 0 ? status.st_nlink : 0;
+}
+
+/// Opens a regular file and nothing else: opening a device or a FIFO has effects. The path may be anything by now.
+UniqueFd open_regular(const std::string& path) {
+  const UniqueFd handle(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  struct stat status {};
+  if (!handle.valid() || ::fstat(handle.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  return UniqueFd(::open(("/proc/self/fd/" + std::to_string(handle.get())).c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+library::FileIdentity identity_of(const tr_module& module) { return library::FileIdentity::of(module.key); }
 
 }  // namespace
 
@@ -27,110 +52,186 @@ TracedProcess& ProcessTracker::add(pid_t pid, std::uint32_t space) {
 
 TracedProcess& ProcessTracker::add_fork(pid_t pid, std::uint32_t space, const TracedProcess& parent) {
   TracedProcess& child = add(pid, space);
-  child.addresses = parent.addresses.forked();
-  for (const ExecutableRange& range : child.addresses.ranges()) {
-    if (range.library != nullptr) range.library->live_mappings++;
-  }
+  child.addresses = parent.addresses;
+  child.addresses.set_announcements(0);
+  for (const MappedLibrary& mapped : child.addresses.mapped()) mapped.library->live_mappings++;
   return child;
 }
 
-std::uint32_t ProcessTracker::epoch_of(const TracedProcess& process) const {
-  return __atomic_load_n(&object_.spaces()[process.space].epoch, __ATOMIC_ACQUIRE);
-}
-
-Result<void> ProcessTracker::refresh(TracedProcess& process) {
+Result<void> ProcessTracker::refresh(TracedProcess& process, std::uint64_t since_ns) {
   if (!process.is_live()) return Error(ErrorKind::kGone, "the process has ended");
   for (int i = 0; i < kMostReads; ++i) {
-    Result<bool> stable = read_once(process);
-    if (!stable) return std::move(stable).error();
-    if (*stable) return {};
+    Result<bool> settled = read_once(process, since_ns);
+    if (!settled) return std::move(settled).error();
+    if (*settled) return {};
   }
-  log::verbose("pid {}: mappings change faster than they can be read", process.pid);
+  log::debug("pid {}: mappings change faster than they can be read", process.pid);
   return {};
 }
 
-/// True when nothing was new, so that everything armed is known to be mapped still.
-Result<bool> ProcessTracker::read_once(TracedProcess& process) {
-  const std::uint32_t epoch = epoch_of(process);
+/// True when nothing was armed, so that everything armed is known to have been mapped afterwards.
+Result<bool> ProcessTracker::read_once(TracedProcess& process, std::uint64_t since_ns) {
+  const std::uint32_t announcements = __atomic_load_n(&object_.spaces()[process.space].announcements, __ATOMIC_ACQUIRE);
   Result<std::vector<proc::Mapping>> mappings = proc::read_maps(process.pid);
   if (!mappings) return std::move(mappings).error();
   if (mappings->empty()) return Error(ErrorKind::kGone, "the process has no address space any more");
-  if (epoch_of(process) != epoch) return false;
 
-  const auto is_same_file = [&](const ExecutableRange& range) {
-    if (range.library == nullptr) return true;
-    Result<UniqueFd> file = proc::open_mapped_file(process.pid, range.mapping);
-    if (!file) return false;
-    Result<library::FileIdentity> identity = library::FileIdentity::of(file->get());
-    return identity.ok() && *identity == range.library->identity();
-  };
-  const AddressSpace::Update update = process.addresses.update(*mappings, epoch, is_same_file);
-  Result<bool> stable = update.appeared.empty();
+  const AddressSpace::Update update =
+      process.addresses.update(*mappings, [&](MappedLibrary& mapped) { return is_same_file(process.pid, mapped); });
+  process.addresses.set_announcements(announcements);
+  Result<bool> settled = true;
   for (const proc::Mapping& mapping : update.appeared) {
-    Result<void> added = add_mapping(process, mapping, epoch);
-    // A mapping that went away in between is no failure: the next read will not list it.
-    if (added || added.error().kind() == ErrorKind::kGone) continue;
-    stable = std::move(added).error();
-    break;
+    Result<bool> armed = add_mapping(process, mapping, since_ns);
+    // A mapping that went away in between is no failure: another announcement follows.
+    if (!armed && armed.error().kind() != ErrorKind::kGone) {
+      settled = std::move(armed).error();
+      break;
+    }
+    if (armed && *armed) settled = false;
   }
   let_go(process, update.vanished);
-  return stable;
+  return settled;
 }
 
-Result<void> ProcessTracker::add_mapping(TracedProcess& process, const proc::Mapping& mapping, std::uint32_t epoch) {
-  if (!mapping.is_file()) {
-    process.addresses.add(mapping, nullptr, epoch);
-    return {};
-  }
-  Result<UniqueFd> file = proc::open_mapped_file(process.pid, mapping);
+/// The library behind an open file; kGone when the kernel half knows the file under another number than expected.
+Result<library::Library*> ProcessTracker::find_library(UniqueFd file, const std::string& path, std::uint32_t expected) {
+  Result<std::uint32_t> number = object_.identify(file.get());
+  if (!number) return std::move(number).error().in_context(path);
+  if (expected != 0 && *number != expected) return Error(ErrorKind::kGone, path + " is another file by now");
+  UniqueFd again(::fcntl(file.get(), F_DUPFD_CLOEXEC, 3));
+  library::Library* library =
+      cache_.find_or_inspect(*number, identity_of(object_.modules()[*number]), std::move(file), path);
+  if (library != nullptr) return library;
+  object_.forget_module(*number);
+  number = object_.identify(again.get());
+  if (!number) return std::move(number).error().in_context(path);
+  library = cache_.find_or_inspect(*number, identity_of(object_.modules()[*number]), std::move(again), path);
+  if (library == nullptr) return Error(ErrorKind::kGone, path + " is being written to");
+  return library;
+}
+
+Result<ProcessTracker::Found> ProcessTracker::find_library(pid_t pid, const proc::Mapping& mapping) {
+  // First the stamp: what changes after it is noticed at the next reading.
+  Result<proc::FileStamp> stamp = proc::stamp_mapped_file(pid, mapping);
+  if (!stamp) return std::move(stamp).error();
+  Result<UniqueFd> file = proc::open_mapped_file(pid, mapping);
   if (!file) return std::move(file).error();
-  Result<library::Library*> found = cache_.find_or_inspect(std::move(*file), mapping.path);
-  if (!found) return std::move(found).error();
-  library::Library& library = **found;
-  if (Result<void> armed = armer_.arm(library, process.pid); !armed) return armed;
+  Result<library::Library*> library = find_library(std::move(*file), mapping.path, 0);
+  if (!library) return std::move(library).error();
+  return Found{*library, *stamp};
+}
+
+bool ProcessTracker::is_same_file(pid_t pid, MappedLibrary& mapped) {
+  const Result<proc::FileStamp> stamp = proc::stamp_mapped_file(pid, mapped.mapping);
+  if (!stamp) return false;
+  if (*stamp == mapped.stamp) return true;
+  // Renamed, deleted, written to, or another file.
+  const Result<Found> found = find_library(pid, mapped.mapping);
+  if (!found || found->library != mapped.library) return false;
+  mapped.stamp = found->stamp;
+  return true;
+}
+
+/// True when it had to be armed.
+Result<bool> ProcessTracker::add_mapping(TracedProcess& process, const proc::Mapping& mapping, std::uint64_t since_ns) {
+  const Result<Found> found = find_library(process.pid, mapping);
+  if (!found) return found.error();
+  library::Library& library = *found->library;
+  const Result<bool> armed = armer_.arm(library, process.pid);
+  if (!armed) return armed;
   library.live_mappings++;
-  process.addresses.add(mapping, &library, epoch);
-  if (on_change) on_change({true, process.pid, &library, mapping});
-  return {};
+  process.addresses.add({mapping, &library, found->stamp});
+  std::erase_if(leaving_,
+                [&](const Leaving& leaving) { return leaving.library == &library && leaving.pid == process.pid; });
+  if (on_change) {
+    on_change({true, process.pid, &library, mapping.start, mapping.end, mapping.file_offset,
+               *armed ? monotonic_ns() - since_ns : 0});
+  }
+  return armed;
 }
 
 /// A pid has two address spaces for a moment at exec: the links that serve the old one go on to serve the new one.
 bool ProcessTracker::is_mapped_by(pid_t pid, const library::Library& library) const {
-  for (const auto& [space, process] : processes_) {
-    if (process->pid != pid || process->ended) continue;
-    for (const ExecutableRange& range : process->addresses.ranges()) {
-      if (range.live && range.library == &library) return true;
-    }
-  }
-  return false;
+  return std::ranges::any_of(processes_, [&](const auto& entry) {
+    const TracedProcess& process = *entry.second;
+    return process.pid == pid && !process.ended && process.addresses.maps(library);
+  });
 }
 
-void ProcessTracker::let_go(TracedProcess& process, const std::vector<ExecutableRange>& ranges) {
-  for (const ExecutableRange& range : ranges) {
-    if (range.library == nullptr) continue;
-    library::Library& library = *range.library;
+void ProcessTracker::let_go(TracedProcess& process, const std::vector<MappedLibrary>& mapped) {
+  for (const MappedLibrary& gone : mapped) {
+    library::Library& library = *gone.library;
     library.live_mappings--;
     TRACER_CHECK(library.live_mappings >= 0);
-    if (on_change) on_change({false, process.pid, &library, range.mapping});
+    if (on_change)
+      on_change({false, process.pid, &library, gone.mapping.start, gone.mapping.end, gone.mapping.file_offset, 0});
     if (is_mapped_by(process.pid, library)) continue;
-    armer_.release(library, process.pid);
-    if (library.live_mappings == 0) unmapped_.insert(&library);
+    const bool may_come_back = !process.ended && armer_.has_heap_functions(library);
+    leaving_.push_back({&library, process.pid, may_come_back ? monotonic_ns() + kLingerNs : 0});
   }
 }
 
 void ProcessTracker::retire_unmapped() {
-  for (library::Library* library : std::exchange(unmapped_, {})) {
-    // It may have been mapped again since.
-    if (library->live_mappings > 0) continue;
-    if (before_retire) before_retire(*library);
-    library->retire();
+  ProbeArmer::Links released;
+  const std::uint64_t now = monotonic_ns();
+  for (const Leaving& leaving : std::exchange(leaving_, {})) {
+    library::Library& library = *leaving.library;
+    if (now < leaving.deadline_ns && links_of(library.file()) > 0) {
+      leaving_.push_back(leaving);
+      continue;
+    }
+    std::ranges::move(armer_.release(library, leaving.pid), std::back_inserter(released));
+    // It may be mapped by another process, or be on its way out twice.
+    const bool is_held = library.live_mappings > 0 ||
+                         std::ranges::any_of(leaving_, [&](const Leaving& other) { return other.library == &library; });
+    if (is_held || library.state() == library::State::kRetired) continue;
+    if (before_retire) before_retire(library);
+    library.retire();
   }
+  detacher_.detach(std::move(released));
+}
+
+void ProcessTracker::meet_modules() {
+  for (const std::uint32_t count = object_.module_count(); next_module_ < count; ++next_module_)
+    unmet_.push_back(next_module_);
+  std::erase_if(unmet_, [this](std::uint32_t number) {
+    if (__atomic_load_n(&object_.modules()[number].known, __ATOMIC_ACQUIRE) == 0) return false;
+    if (cache_.find(number) == nullptr) meet(number);
+    return true;
+  });
+}
+
+/// Gets to know a file whose mapping has gone before it was read.
+void ProcessTracker::meet(std::uint32_t number) {
+  const tr_module& module = object_.modules()[number];
+  library::Library* library = find_by_path(number);
+  if (library == nullptr) {
+    log::verbose("{} was mapped by pid {} and gone before it could be read", name_of(module), module.tgid);
+    library = &cache_.add_lost(number, identity_of(module), name_of(module));
+  }
+  if (library->live_mappings > 0) return;
+  const auto pid = static_cast<pid_t>(module.tgid);
+  LibraryChange change{true, pid, library, module.start, module.end, module.file_offset, 0};
+  if (on_change) on_change(change);
+  change.loaded = false;
+  if (on_change) on_change(change);
+  leaving_.push_back({library, pid, 0});
+}
+
+library::Library* ProcessTracker::find_by_path(std::uint32_t number) {
+  for (const std::string& path : paths_to_try(object_.modules()[number])) {
+    UniqueFd file = open_regular(path);
+    if (!file.valid()) continue;
+    Result<library::Library*> library = find_library(std::move(file), path, number);
+    if (library) return *library;
+  }
+  return nullptr;
 }
 
 void ProcessTracker::end(TracedProcess& process) {
   if (process.ended) return;
   process.ended = true;
-  let_go(process, process.addresses.end(epoch_of(process)));
+  let_go(process, process.addresses.end());
 }
 
 TracedProcess* ProcessTracker::find_space(std::uint32_t space) {
@@ -146,9 +247,8 @@ TracedProcess* ProcessTracker::find_live(pid_t pid) {
 }
 
 bool ProcessTracker::has_allocator(const TracedProcess& process) const {
-  return std::ranges::any_of(process.addresses.ranges(), [&](const ExecutableRange& range) {
-    return range.live && range.library != nullptr && armer_.has_heap_functions(*range.library);
-  });
+  return std::ranges::any_of(process.addresses.mapped(),
+                             [&](const MappedLibrary& mapped) { return armer_.has_heap_functions(*mapped.library); });
 }
 
 }  // namespace tracer::tracing

@@ -3,10 +3,10 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -25,7 +25,7 @@ struct TracedProcess {
   pid_t pid = 0;
   proc::ProcessInfo info;
   AddressSpace addresses;
-  bool replaced = false;  ///< by exec: its addresses are history, its libraries stay armed until end()
+  bool replaced = false;  ///< by exec: its libraries stay armed until end()
   bool ended = false;
 
   bool is_live() const { return !ended && !replaced; }
@@ -36,14 +36,17 @@ struct LibraryChange {
   bool loaded = false;
   pid_t pid = 0;
   library::Library* library = nullptr;
-  proc::Mapping mapping;
+  std::uint64_t start = 0;
+  std::uint64_t end = 0;
+  std::uint64_t file_offset = 0;
+  std::uint64_t armed_ns = 0;  ///< from the announcement until its probes were attached; 0 when none were
 };
 
 /// Knows which files the traced processes map, and keeps exactly those armed.
 ///
 /// What is mapped is read from the kernel's list each time something says that it may have changed; probes are armed
 /// through the mapping itself, and the list is read once more afterwards: what is not there any more is detached again.
-/// Used by the session thread.
+/// Files are known by the numbers that the kernel half gives them. Used by the session thread.
 class ProcessTracker {
  public:
   ProcessTracker(kernel::BpfObject& object, library::LibraryCache& cache, ProbeArmer& armer)
@@ -61,8 +64,13 @@ class ProcessTracker {
   /// known all the same.
   TracedProcess& add_fork(pid_t pid, std::uint32_t space, const TracedProcess& parent);
 
-  /// Reads the mappings anew, arms what is new, lets go what is gone. Fails with kGone when the process has ended.
-  Result<void> refresh(TracedProcess& process);
+  /// Reads the mappings anew, arms what is new, lets go what is gone. `since_ns` is when the change was announced.
+  /// Fails with kGone when the process has ended.
+  Result<void> refresh(TracedProcess& process, std::uint64_t since_ns);
+
+  /// Gets to know the files that the kernel half has numbered since the last call, as far as no mapping that was read
+  /// has shown them: some come and go faster than mappings can be read.
+  void meet_modules();
 
   /// Retires the libraries that no traced process maps any more, each after a call of `before_retire`. Not done at
   /// once, so that the caller can first resolve the stacks that mention them.
@@ -84,17 +92,36 @@ class ProcessTracker {
   bool has_allocator(const TracedProcess& process) const;
 
  private:
-  Result<bool> read_once(TracedProcess& process);
-  Result<void> add_mapping(TracedProcess& process, const proc::Mapping& mapping, std::uint32_t epoch);
-  void let_go(TracedProcess& process, const std::vector<ExecutableRange>& ranges);
+  struct Found {
+    library::Library* library = nullptr;
+    proc::FileStamp stamp;
+  };
+
+  Result<bool> read_once(TracedProcess& process, std::uint64_t since_ns);
+  Result<Found> find_library(pid_t pid, const proc::Mapping& mapping);
+  Result<library::Library*> find_library(UniqueFd file, const std::string& path, std::uint32_t expected);
+  bool is_same_file(pid_t pid, MappedLibrary& mapped);
+  Result<bool> add_mapping(TracedProcess& process, const proc::Mapping& mapping, std::uint64_t since_ns);
+  void let_go(TracedProcess& process, const std::vector<MappedLibrary>& mapped);
+  void meet(std::uint32_t number);
+  library::Library* find_by_path(std::uint32_t number);
   bool is_mapped_by(pid_t pid, const library::Library& library) const;
-  std::uint32_t epoch_of(const TracedProcess& process) const;
 
   kernel::BpfObject& object_;
   library::LibraryCache& cache_;
   ProbeArmer& armer_;
   std::map<std::uint32_t, std::unique_ptr<TracedProcess>> processes_;
-  std::set<library::Library*> unmapped_;  ///< candidates for retire_unmapped()
+  kernel::Detacher detacher_;
+  std::uint32_t next_module_ = 1;
+  std::vector<std::uint32_t> unmet_;  ///< numbers given out, not yet filled in by the kernel half
+
+  /// A library that a process does not map any more, and whose probes or file are still to be let go.
+  struct Leaving {
+    library::Library* library;
+    pid_t pid;
+    std::uint64_t deadline_ns;
+  };
+  std::vector<Leaving> leaving_;
 };
 
 }  // namespace tracer::tracing

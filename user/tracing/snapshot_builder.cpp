@@ -35,6 +35,11 @@ void read_young(const tr_young& young, std::uint32_t generation, heap::SiteTotal
   }
 }
 
+void read_unverified(const tr_unverified& unverified, heap::SiteTotals& totals) {
+  totals.unverified_objects = __atomic_load_n(&unverified.objects, __ATOMIC_RELAXED);
+  totals.unverified_bytes = __atomic_load_n(&unverified.bytes, __ATOMIC_RELAXED);
+}
+
 void add_site(Building& building, heap::StackId canonical, const heap::SiteTotals& totals, std::uint64_t birth_ticks) {
   const auto [it, is_new] = building.site_of.try_emplace(canonical, building.process.sites.size());
   if (is_new) {
@@ -48,6 +53,8 @@ void add_site(Building& building, heap::StackId canonical, const heap::SiteTotal
   site.free_bytes += totals.free_bytes;
   site.young_objects += totals.young_objects;
   site.young_bytes += totals.young_bytes;
+  site.unverified_objects += totals.unverified_objects;
+  site.unverified_bytes += totals.unverified_bytes;
   building.birth_ticks[canonical] += static_cast<std::int64_t>(birth_ticks);
 }
 
@@ -58,6 +65,8 @@ void finish_process(Building& building, std::uint64_t tick) {
     process.alloc_bytes_total += site.alloc_bytes;
     process.free_objects_total += site.free_objects;
     process.free_bytes_total += site.free_bytes;
+    process.unverified_objects += site.unverified_objects;
+    process.unverified_bytes += site.unverified_bytes;
     if (site.live_objects() == 0) continue;
     const std::int64_t mean_birth =
         building.birth_ticks[site.stack_id] / static_cast<std::int64_t>(site.live_objects());
@@ -101,18 +110,23 @@ heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& t
   for (const auto& [space, process] : tracker.processes())
     by_space[space].process = describe(*process, object.spaces()[space]);
 
-  const std::uint32_t generation = globals.generation;
-  const std::uint32_t count = object.stack_count();
-  for (std::uint32_t id = 1; id < count; ++id) {
+  const auto add = [&](heap::StackId id, Building& building, heap::StackId canonical) {
     const tr_stack& stack = object.stacks()[id];
-    const auto found = by_space.find(stack.space);
-    if (found == by_space.end()) continue;
     heap::SiteTotals totals = read_totals(stack);
-    if (totals.alloc_objects == 0) continue;
+    if (totals.alloc_objects == 0) return;
+    const heap::Stack* resolved = resolver.find(canonical);
+    if (resolved != nullptr && resolved->end == heap::StackEnd::kBusy)
+      snapshot.losses[static_cast<std::size_t>(heap::Loss::kMappingBusy)] += totals.alloc_objects;
     // What an exited process still held will never be freed, however young it is.
-    if (moment.counts_young && !found->second.process.exited) read_young(object.young()[id], generation, totals);
-    add_site(found->second, resolver.canonical(id), totals, __atomic_load_n(&stack.birth_ticks, __ATOMIC_RELAXED));
+    if (moment.counts_young && !building.process.exited) read_young(object.young()[id], globals.generation, totals);
+    read_unverified(object.unverified()[id], totals);
+    add_site(building, canonical, totals, __atomic_load_n(&stack.birth_ticks, __ATOMIC_RELAXED));
+  };
+  for (heap::StackId id = 1, count = object.stack_count(); id < count; ++id) {
+    const auto found = by_space.find(object.stacks()[id].space);
+    if (found != by_space.end()) add(id, found->second, resolver.canonical(id));
   }
+  for (auto& [space, building] : by_space) add(object.no_stack_of(space), building, StackResolver::kNoStack);
   for (const auto& [space, process] : tracker.processes()) {
     Building& building = by_space[space];
     finish_process(building, globals.tick);
@@ -120,20 +134,6 @@ heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& t
       snapshot.processes.push_back(std::move(building.process));
   }
   return snapshot;
-}
-
-void advance_generation(kernel::BpfObject& object) {
-  tr_globals& globals = object.globals();
-  const std::uint32_t next = globals.generation + 1;
-  // The slot after the next one is in no block's window now and will be in use in a generation's time.
-  const std::uint32_t slot = (next + 1) % TR_YOUNG_SLOTS;
-  const std::uint32_t count = object.stack_count();
-  for (std::uint32_t id = 0; id < count; ++id) {
-    tr_young& young = object.young()[id];
-    __atomic_store_n(&young.objects[slot], 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&young.bytes[slot], 0, __ATOMIC_RELAXED);
-  }
-  __atomic_store_n(&globals.generation, next, __ATOMIC_RELEASE);
 }
 
 }  // namespace tracer::tracing

@@ -25,7 +25,4 @@ struct SnapshotMoment {
 heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& tracker, const StackResolver& resolver,
                               const SnapshotMoment& moment);
 
-/// Ends the current generation of blocks (see tr_young): called every older/4.
-void advance_generation(kernel::BpfObject& object);
-
 }  // namespace tracer::tracing

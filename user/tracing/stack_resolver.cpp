@@ -30,20 +30,19 @@ bool means_the_same(const heap::Stack& a, const heap::Stack& b) {
 constexpr std::uint64_t kMainCallerReach = 256;
 
 /// Whether the address lies in what calls main.
-bool calls_main(const ResolvedAddress& address) {
-  if (address.library == nullptr || !address.library->image()) return false;
-  for (const elf::FunctionSymbol& symbol : address.library->image()->functions()) {
-    if (symbol.name == kMainCaller && address.module_address + kMainCallerReach >= symbol.address &&
-        address.module_address < symbol.address + symbol.size_bytes)
-      return true;
-  }
-  return false;
+bool calls_main(const library::Library& library, std::uint64_t address) {
+  if (!library.image()) return false;
+  return std::ranges::any_of(library.image()->functions(), [&](const elf::FunctionSymbol& symbol) {
+    return symbol.name == kMainCaller && address + kMainCallerReach >= symbol.address &&
+           address < symbol.address + symbol.size_bytes;
+  });
 }
 
 heap::StackEnd end_of(const tr_stack& stored) {
   switch (stored.end) {
     case TR_END_ROOT:
-      return heap::StackEnd::kComplete;
+      // A null frame pointer at the caller itself says that the caller keeps none, not that it has none.
+      return stored.frame_count > 2 ? heap::StackEnd::kComplete : heap::StackEnd::kBadFrame;
     case TR_END_DEPTH:
       return heap::StackEnd::kTruncated;
     case TR_END_NOT_STORED:
@@ -76,39 +75,53 @@ bool StackResolver::resolve(heap::StackId id) {
   stack.id = id;
   stack.pid = process->pid;
   stack.end = end_of(stored);
-  resolve_frames(stored, *process, stack);
+  if (!resolve_frames(stored, *process, stack)) return false;
   remember(std::move(stack));
   return true;
 }
 
-void StackResolver::resolve_frames(const tr_stack& stored, TracedProcess& process, heap::Stack& out) {
-  bool read_anew = false;
+/// False when a file is not known yet: its number has been given out and nobody has looked at it, or the mappings have
+/// not been read since the stack was taken.
+bool StackResolver::resolve_frames(const tr_stack& stored, const TracedProcess& process, heap::Stack& out) const {
   for (std::uint32_t i = 0; i < stored.frame_count; ++i) {
-    const std::uint64_t ip = object_.chunks()[stored.first_chunk + i / TR_CHUNK_FRAMES].address[i % TR_CHUNK_FRAMES];
-    // A return address is looked up by the call before it: the call may be the last instruction of a mapping.
-    const std::uint64_t looked_up = i == 0 ? ip : ip - 1;
-    auto found = process.addresses.resolve(looked_up, stored.epoch);
-    if (!found && !read_anew) {
-      // Mapped since the last reading, or read in an earlier epoch.
-      read_anew = true;
-      if (tracker_.refresh(process)) found = process.addresses.resolve(looked_up, stored.epoch);
+    const std::uint64_t stored_frame =
+        object_.chunks()[stored.first_chunk + i / TR_CHUNK_FRAMES].frame[i % TR_CHUNK_FRAMES];
+    heap::Frame frame;
+    frame.exact = i == 0;
+    if (TR_FRAME_MODULE(stored_frame) == TR_MODULE_NONE) {
+      frame.ip = TR_FRAME_OFFSET(stored_frame);
+      frame.module_address = frame.ip;
+      out.frames.push_back(frame);
+      continue;
     }
-    if (!found) {
-      out.end = heap::StackEnd::kBadFrame;
-      return;
+    // A return address belongs to the call before it, which may be the last instruction of a segment.
+    const std::uint64_t behind = frame.exact ? 0 : 1;
+    std::uint64_t offset = TR_FRAME_OFFSET(stored_frame) - behind;
+    const library::Library* library = cache_.find(TR_FRAME_MODULE(stored_frame));
+    if (TR_FRAME_MODULE(stored_frame) == TR_MODULE_UNKNOWN) {
+      const AddressSpace& addresses = process.addresses;
+      if (addresses.announcements() < stored.announcements && process.is_live()) return false;
+      const MappedLibrary* mapped = addresses.find(offset);
+      if (addresses.announcements() != stored.announcements || mapped == nullptr) {
+        out.end = heap::StackEnd::kBusy;
+        return true;
+      }
+      library = mapped->library;
+      offset = offset - mapped->mapping.start + mapped->mapping.file_offset;
     }
-    if (i > 1 && calls_main(*found)) {
+    if (library == nullptr) return false;
+    std::optional<std::uint64_t> address;
+    if (library->image()) address = library->image()->address_of_offset(offset);
+    if (i > 1 && calls_main(*library, address.value_or(offset))) {
       // The stack is whole, and this frame would only say that there is a main.
       out.end = heap::StackEnd::kComplete;
-      return;
+      return true;
     }
-    heap::Frame frame;
-    frame.ip = ip;
-    frame.exact = i == 0;
-    frame.module = found->library == nullptr ? heap::kNoModule : found->library->module_id();
-    frame.module_address = found->module_address + (ip - looked_up);
+    frame.module = library->module_id();
+    frame.module_address = address.value_or(offset) + behind;
     out.frames.push_back(frame);
   }
+  return true;
 }
 
 void StackResolver::remember(heap::Stack stack) {
@@ -129,7 +142,11 @@ void StackResolver::remember(heap::Stack stack) {
   by_meaning_.emplace(hash, id);
 }
 
-const heap::Stack* StackResolver::find(heap::StackId id) const { return id < by_id_.size() ? by_id_[id] : nullptr; }
+const heap::Stack* StackResolver::find(heap::StackId id) const {
+  static const heap::Stack kNone{kNoStack, 0, {}, heap::StackEnd::kNotRecorded};
+  if (id == kNoStack) return &kNone;
+  return id < by_id_.size() ? by_id_[id] : nullptr;
+}
 
 heap::StackId StackResolver::canonical(heap::StackId id) const {
   return id < canonical_.size() && canonical_[id] != 0 ? canonical_[id] : id;

@@ -12,19 +12,22 @@
 
 namespace tracer::tracing {
 
-/// Turns the addresses of stored stacks into (module, address in the file) as soon as they appear, while what the
-/// addresses meant is still known.
+/// Turns the frames of stored stacks, (file number, offset in the file), into (module, address of the module).
 ///
-/// The kernel half stores a stack anew when libraries were unmapped in between; stacks that mean the same are one here:
-/// the first of them. Stacks stay for the whole run. Used by the session thread.
+/// Several numbers can be one module (a file that was renamed, say); stacks that mean the same are one here: the first
+/// of them. Stacks stay for the whole run. Used by the session thread.
 class StackResolver {
  public:
-  StackResolver(kernel::BpfObject& object, ProcessTracker& tracker) : object_(object), tracker_(tracker) {}
+  /// What stands for all allocations under no stack.
+  static constexpr heap::StackId kNoStack = 0;
+
+  StackResolver(kernel::BpfObject& object, ProcessTracker& tracker, const library::LibraryCache& cache)
+      : object_(object), tracker_(tracker), cache_(cache) {}
 
   /// Resolves everything that was stored since the last call. Costs time in proportion to that.
   void poll();
 
-  /// The stack, or nullptr when the id is unknown or not resolved yet. Stays valid.
+  /// The stack, or nullptr when the id is unknown or not resolved yet. Stays valid. kNoStack has no frames.
   const heap::Stack* find(heap::StackId id) const;
 
   /// The first stack with the same meaning; the id itself when it is that one, or is not resolved.
@@ -32,11 +35,12 @@ class StackResolver {
 
  private:
   bool resolve(heap::StackId id);
-  void resolve_frames(const tr_stack& stored, TracedProcess& process, heap::Stack& out);
+  bool resolve_frames(const tr_stack& stored, const TracedProcess& process, heap::Stack& out) const;
   void remember(heap::Stack stack);
 
   kernel::BpfObject& object_;
   ProcessTracker& tracker_;
+  const library::LibraryCache& cache_;
   std::deque<heap::Stack> stacks_;
   std::vector<const heap::Stack*> by_id_;                             ///< index: id
   std::vector<heap::StackId> canonical_;                              ///< index: id

@@ -83,6 +83,81 @@ struct uprobes_state {
 
 struct mm_struct {
   struct uprobes_state uprobes_state;
+  unsigned long exec_vm; /* pages in executable mappings */
+};
+
+/*
+ * The count of writers of an address space: since Linux 6.14, and from 6.4 on. Same name, other type: hence two flavours. A
+ * flavour begins like its base type, so that tests on the host can hand out one for the other.
+ */
+typedef struct seqcount {
+  unsigned int sequence;
+} seqcount_t;
+struct mm_struct___counted {
+  struct uprobes_state uprobes_state;
+  unsigned long exec_vm;
+  seqcount_t mm_lock_seq;
+};
+struct mm_struct___number {
+  int mm_lock_seq;
+};
+
+struct timespec64 {
+  long long tv_sec;
+  long tv_nsec;
+};
+
+struct super_block {
+  unsigned int s_dev;
+};
+
+struct inode {
+  unsigned long i_ino;
+  long long i_size;
+  unsigned int i_generation;
+  struct super_block* i_sb;
+};
+/* The change time: since Linux 6.11, since 6.6, and before. */
+struct inode___split {
+  unsigned long i_ino;
+  long long i_size;
+  unsigned int i_generation;
+  struct super_block* i_sb;
+  long long i_ctime_sec;
+  unsigned int i_ctime_nsec;
+};
+struct inode___private {
+  struct timespec64 __i_ctime;
+};
+struct inode___plain {
+  struct timespec64 i_ctime;
+};
+
+struct qstr {
+  const unsigned char* name;
+};
+
+struct dentry {
+  struct dentry* d_parent;
+  struct qstr d_name;
+  struct super_block* d_sb;
+};
+
+struct path {
+  struct dentry* dentry;
+};
+
+struct file {
+  struct path f_path;
+  struct inode* f_inode;
+};
+
+struct vm_area_struct {
+  unsigned long vm_start;
+  unsigned long vm_end;
+  unsigned long vm_flags;
+  unsigned long vm_pgoff;
+  struct file* vm_file;
 };
 
 struct signal_struct {

@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 namespace tracer::library {
 namespace {
@@ -27,14 +29,32 @@ class LibraryCacheTest : public testing::Test {
     return directory_ / name;
   }
   static UniqueFd open(const fs::path& path) { return UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); }
-  Library& find(const fs::path& path) {
-    Result<Library*> found = cache_.find_or_inspect(open(path), path.string());
-    EXPECT_TRUE(found.ok());
-    return **found;
+  /// As the kernel half sees the file; on the file systems that tests run on, stat() says the same.
+  static FileIdentity identity_of(const UniqueFd& file) {
+    struct stat status {};
+    EXPECT_EQ(::fstat(file.get(), &status), 0);
+    FileIdentity identity;
+    identity.device_minor = static_cast<std::uint32_t>(status.st_dev);
+    identity.inode = status.st_ino;
+    identity.generation = 1;
+    identity.size_bytes = static_cast<std::uint64_t>(status.st_size);
+    identity.changed_ns = static_cast<std::uint64_t>(status.st_ctim.tv_sec) * 1'000'000'000U +
+                          static_cast<std::uint64_t>(status.st_ctim.tv_nsec);
+    return identity;
   }
+  /// Each identity has a number, as in the kernel half.
+  std::uint32_t number_of(const FileIdentity& identity) {
+    return numbers_.try_emplace(identity, static_cast<std::uint32_t>(numbers_.size() + 1)).first->second;
+  }
+  Library* find_open(UniqueFd file, const fs::path& path) {
+    const FileIdentity identity = identity_of(file);
+    return cache_.find_or_inspect(number_of(identity), identity, std::move(file), path.string());
+  }
+  Library& find(const fs::path& path) { return *find_open(open(path), path); }
 
   fs::path directory_;
   LibraryCache cache_{{"malloc", "free"}};
+  std::map<FileIdentity, std::uint32_t> numbers_;
   static constexpr const char* kLibc = "/lib/x86_64-linux-gnu/libc.so.6";
   static constexpr const char* kOther = "/bin/true";
 };
@@ -67,9 +87,7 @@ TEST_F(LibraryCacheTest, ADeletedFileIsFoundThroughItsOpenDescriptor) {
   UniqueFd file = open(path);
   Library& library = find(path);
   fs::remove(path);
-  Result<Library*> again = cache_.find_or_inspect(std::move(file), path.string());
-  ASSERT_TRUE(again.ok());
-  EXPECT_EQ(*again, &library);
+  EXPECT_EQ(find_open(std::move(file), path), &library) << "its change time is another one, its content is not";
 }
 
 TEST_F(LibraryCacheTest, ARetiredLibraryComesBackUnderItsNumber) {
@@ -101,13 +119,86 @@ TEST_F(LibraryCacheTest, AFileThatIsNoElfFileHasNothingToArm) {
   EXPECT_FALSE(library.image().has_value());
 }
 
-TEST_F(LibraryCacheTest, TheIdentityOfAFileSaysWhatStandsInForItsGeneration) {
-  const fs::path path = copy_of(kOther, "libx.so");
-  const Result<FileIdentity> identity = FileIdentity::of(open(path).get());
-  ASSERT_TRUE(identity.ok());
-  EXPECT_NE(identity->inode, 0U);
-  EXPECT_NE(identity->generation_kind, FileIdentity::GenerationKind::kNone);
-  EXPECT_FALSE(FileIdentity::of(-1).ok());
+TEST_F(LibraryCacheTest, ARenamedFileIsTheSameLibraryUnderANewNumber) {
+  const fs::path path = copy_of(kLibc, "libx.so");
+  Library& library = find(path);
+  fs::rename(path, directory_ / "liby.so");
+  fs::permissions(directory_ / "liby.so", fs::perms::owner_all);
+  EXPECT_EQ(&find(directory_ / "liby.so"), &library);
+  EXPECT_EQ(numbers_.size(), 2U);
+  EXPECT_EQ(cache_.find(1), &library);
+  EXPECT_EQ(cache_.find(2), &library);
+}
+
+TEST_F(LibraryCacheTest, ARetiredLibraryThatComesBackUnderAnotherNameHasThatName) {
+  const fs::path path = copy_of(kLibc, "libx.so");
+  Library& library = find(path);
+  library.retire();
+  fs::rename(path, directory_ / "liby.so");
+  EXPECT_EQ(&find(directory_ / "liby.so"), &library);
+  EXPECT_EQ(library.path(), (directory_ / "liby.so").string());
+}
+
+TEST_F(LibraryCacheTest, AFileThatIsOverwrittenWhileItIsMappedIsAnotherLibrary) {
+  const fs::path path = copy_of(kLibc, "libx.so");
+  Library& library = find(path);
+  copy_of(kOther, "libx.so");
+  Library& now = find(path);
+  EXPECT_NE(&now, &library);
+  EXPECT_EQ(library.state(), State::kInspected) << "whoever maps it has to notice";
+}
+
+TEST_F(LibraryCacheTest, AnotherContentUnderAKnownNumberIsToldToTheCaller) {
+  const fs::path path = copy_of(kLibc, "libx.so");
+  UniqueFd file = open(path);
+  const FileIdentity identity = identity_of(file);
+  Library* library = cache_.find_or_inspect(7, identity, std::move(file), path.string());
+  library->retire();
+  copy_of(kOther, "libx.so");
+  // As if it had happened within a tick of the clock.
+  EXPECT_EQ(cache_.find_or_inspect(7, identity, open(path), path.string()), nullptr);
+  EXPECT_EQ(cache_.find(7), library);
+  EXPECT_NE(cache_.find_or_inspect(8, identity, open(path), path.string()), library);
+}
+
+TEST_F(LibraryCacheTest, AFileWithoutABuildIdIsTheSameOnlyUnderItsNumber) {
+  const fs::path path = directory_ / "data.bin";
+  std::ofstream(path) << "not a program";
+  Library& library = find(path);
+  fs::permissions(path, fs::perms::owner_all);
+  EXPECT_NE(&find(path), &library);
+}
+
+TEST_F(LibraryCacheTest, ALibraryThatNobodyCouldOpenIsRetiredUntilItIsSeen) {
+  const fs::path path = copy_of(kLibc, "libx.so");
+  const FileIdentity identity = identity_of(open(path));
+  Library& lost = cache_.add_lost(number_of(identity), identity, "libx.so");
+  EXPECT_EQ(lost.state(), State::kRetired);
+  EXPECT_FALSE(lost.was_inspected());
+  EXPECT_EQ(&find(path), &lost);
+  EXPECT_EQ(lost.state(), State::kInspected);
+  EXPECT_EQ(lost.path(), path.string());
+  EXPECT_TRUE(lost.image().has_value());
+}
+
+TEST(FileIdentityTest, ReadsTheKernelsEncoding) {
+  const FileIdentity identity =
+      FileIdentity::of({.inode = 12, .changed_ns = 34, .size = 56, .device = 259 << 20 | 3, .generation = 78});
+  EXPECT_EQ(identity.device(), "259:3");
+  EXPECT_EQ(identity.inode, 12U);
+  EXPECT_EQ(identity.size_bytes, 56U);
+  EXPECT_STREQ(identity.told_by(), "generation");
+}
+
+TEST(FileIdentityTest, SaysWhatStandsInForAGeneration) {
+  FileIdentity identity;
+  EXPECT_STREQ(identity.told_by(), "change_time");
+  FileIdentity changed = identity;
+  changed.changed_ns = 1;
+  EXPECT_TRUE(identity.is_same_inode(changed));
+  EXPECT_NE(identity, changed);
+  changed.generation = 1;
+  EXPECT_FALSE(identity.is_same_inode(changed));
 }
 
 }  // namespace

@@ -53,16 +53,17 @@ TEST(LibraryStateDeathTest, AbortsOnEveryArrowThatTheDiagramLacks) {
 }
 
 TEST(LibraryStateTest, ARetiredLibraryHoldsNoFileAndKeepsItsNumberWhenMappedAgain) {
-  Library library(7, FileIdentity{1, 2, 3, FileIdentity::GenerationKind::kInode}, "/lib/libx.so", any_file());
+  Library library(7, FileIdentity{8, 1, 1, 2, 3, 4}, "/lib/libx.so", any_file());
   library.inspected(std::nullopt);
   library.advance(State::kArmed);
   library.advance(State::kDisarmed);
   library.retire();
   EXPECT_FALSE(library.file().valid());
-  library.see_again(any_file());
+  library.see_again(FileIdentity{}, "/lib/liby.so", any_file());
   EXPECT_TRUE(library.file().valid());
   EXPECT_EQ(library.state(), State::kSeen);
   EXPECT_EQ(library.module_id(), 7U);
+  EXPECT_EQ(library.path(), "/lib/liby.so");
 }
 
 // The order of events that makes in-process profilers write to unmapped memory: a library that is merely known when

@@ -75,10 +75,10 @@ TEST(NdjsonWriterTest, WritesTheReviewedBytes) {
 }
 
 TEST(NdjsonWriterTest, WritesItsRecordsInTheOrderOfTime) {
-  EXPECT_THAT(types(play()),
-              ElementsAre("header", "process", "library", "process", "stack", "stack", "stack", "stack", "stack",
-                          "snapshot", "diagnostic", "process", "process", "library", "lost", "lost", "snapshot",
-                          "stack", "snapshot", "leak", "leak", "leak", "leak", "summary"));
+  EXPECT_THAT(types(play()), ElementsAre("header", "process", "library", "process", "stack", "stack", "stack", "stack",
+                                         "stack", "snapshot", "diagnostic", "recording", "recording", "process",
+                                         "process", "library", "library", "lost", "lost", "snapshot", "stack",
+                                         "snapshot", "leak", "leak", "leak", "leak", "summary"));
 }
 
 TEST(NdjsonWriterTest, NamesTheMachineInTheHeader) {
@@ -250,7 +250,7 @@ TEST(NdjsonWriterTest, WritesValidLinesWhateverBytesNamesConsistOf) {
     ASSERT_TRUE(writer->diagnostic(diagnostic).ok());
     heap::Snapshot snapshot = Scene::snapshot();
     snapshot.processes[0].comm = garbage();
-    ASSERT_TRUE(writer->finish(snapshot, {garbage(), 0}).ok());
+    ASSERT_TRUE(writer->finish(snapshot, {garbage(), 0, 0, 0}).ok());
     parse(output);
   }
 }
@@ -296,7 +296,7 @@ TEST(NdjsonSchemaTest, AcceptsARunWithoutAnyAllocation) {
   ASSERT_TRUE(writer->process(exit).ok());
   heap::Snapshot snapshot;
   snapshot.processes.emplace_back().pid = 1;
-  ASSERT_TRUE(writer->finish(snapshot, {"duration", 5}).ok());
+  ASSERT_TRUE(writer->finish(snapshot, {"duration", 5, 0, 0}).ok());
   std::string text = output.text();
   // An empty RunInfo has neither mode nor backend.
   text.replace(text.find("\"mode\":\"\""), 9, "\"mode\":\"pid\"");

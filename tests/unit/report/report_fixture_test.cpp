@@ -186,6 +186,10 @@ Result<void> Scene::play(Writer& writer) {
   exit.exit_code = 0;
   LibraryEvent load = at(LibraryEvent(), 6'766'000);
   load.pid = 4242;
+  load.module = 3;
+  load.state = "armed";
+  load.identity = {"8:1", 1234, 77, 1'690'000'000'123'456'789, "generation"};
+  load.armed_ns = 412'345;
   load.path = "/usr/lib/x86_64-linux-gnu/libc.so.6";
   load.build_id = "51657f818beb1ae70372216a99b7412b8a100a20";
   load.start = 0x7f1c2a000000;
@@ -194,6 +198,18 @@ Result<void> Scene::play(Writer& writer) {
   load.probes = {"malloc", "calloc", "realloc", "free"};
   LibraryEvent unload = at(load, 10'186'544'000);
   unload.kind = LibraryEvent::Kind::kUnload;
+  unload.armed_ns.reset();
+  LibraryEvent retire = unload;
+  retire.kind = LibraryEvent::Kind::kRetire;
+  retire.state = "retired";
+  retire.pid = 0;
+  retire.start = retire.end = retire.file_offset = 0;
+  RecordingEvent off = at(RecordingEvent(), 7'000'000'000);
+  RecordingEvent on = at(RecordingEvent(), 8'500'000'000);
+  on.enabled = true;
+  on.paused_ns = 1'500'000'000;
+  on.unverified_objects = 3;
+  on.unverified_bytes = 3072;
   Diagnostic diagnostic = at(Diagnostic(), 6'476'544'000);
   diagnostic.severity = "warning";
   diagnostic.code = "stack_truncated";
@@ -207,10 +223,13 @@ Result<void> Scene::play(Writer& writer) {
   if (done) done = writer.process(fork);
   if (done) done = writer.snapshot(snapshot());
   if (done) done = writer.diagnostic(diagnostic);
+  if (done) done = writer.recording(off);
+  if (done) done = writer.recording(on);
   if (done) done = writer.process(killed);
   if (done) done = writer.process(exit);
   if (done) done = writer.library(unload);
-  if (done) done = writer.finish(last_snapshot(), {"target_exit", 10'276'544'000});
+  if (done) done = writer.library(retire);
+  if (done) done = writer.finish(last_snapshot(), {"target_exit", 10'276'544'000, 1, 1'500'000'000});
   return done;
 }
 

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bpf/abi/types.h"
+
+namespace tracer::tracing {
+
+/// The path that the kernel half wrote down for a file, within its file system: "/lib/libfoo.so". Empty when it has
+/// none or it was too long to be kept.
+std::string path_in_file_system(const tr_module& module);
+
+/// Its last part, for people; never empty.
+std::string name_of(const tr_module& module);
+
+/// Where the file may be opened if its mapping has gone already: as the process sees it, or else as the tracer does.
+/// The files found there have to be identified: others may lie there by now.
+std::vector<std::string> paths_to_try(const tr_module& module);
+
+}  // namespace tracer::tracing
