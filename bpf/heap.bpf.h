@@ -161,7 +161,9 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
  * still mapped. */
 TR_INLINE void finish_stack(struct tr_thread* t) {
   if (t->skip || t->stack_id != TR_NO_STACK) return;
+  t->is_last_try = 1;
   if (locate_frames(t) == TR_LOOKUP_BUSY) keep_addresses(t);
+  t->is_last_try = 0;
   t->stack_id = stack_id_of(t);
 }
 

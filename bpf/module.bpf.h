@@ -21,8 +21,10 @@
 /* Names of a path that are kept, and the room for each; a longer path is not kept whole and cannot be opened. */
 #define TR_PATH_PARTS 16
 #define TR_PATH_PART 64
-/* Attempts to look a mapping up while another thread changes the address space, some 20 ns each. */
+/* Attempts to look a mapping up while another thread changes the address space, some 20 ns each: at the entry of a
+ * call, and at its return, when there is no other chance. */
 #define TR_LOOKUP_TRIES 8
+#define TR_LOOKUP_LAST_TRIES 256
 #define TR_VM_EXEC 4
 #define TR_PAGE_SHIFT 12
 /* The kernel keeps a flag of its own in the nanoseconds of the change time (I_CTIME_QUERIED, include/linux/fs.h). */
@@ -39,6 +41,7 @@ struct tr_mapping {
   __u64 end;
   __u64 file_offset;
   struct tr_file_key key;
+  __u64 modified_ns;
   __u32 executable;
   __u32 has_file;
 };
@@ -76,7 +79,7 @@ TR_INLINE __u64 libraries_stamp(__u32 space_id) {
   return (__u64)space->announcements << 32 | (__u32)mm->exec_vm;
 }
 
-/* Linux 6.6 and 6.11 renamed the change time. */
+/* Linux 6.6, 6.7 and 6.11 renamed the times of last change. */
 TR_INLINE __u64 changed_ns(struct inode* inode) {
   if (bpf_core_field_exists(struct inode___split, i_ctime_sec)) {
     struct inode___split* split = (struct inode___split*)inode;
@@ -88,6 +91,19 @@ TR_INLINE __u64 changed_ns(struct inode* inode) {
   }
   struct inode___plain* plain = (struct inode___plain*)inode;
   return (__u64)plain->i_ctime.tv_sec * 1000000000ULL + (__u64)plain->i_ctime.tv_nsec;
+}
+
+TR_INLINE __u64 modified_ns(struct inode* inode) {
+  if (bpf_core_field_exists(struct inode___split, i_mtime_sec)) {
+    struct inode___split* split = (struct inode___split*)inode;
+    return (__u64)split->i_mtime_sec * 1000000000ULL + split->i_mtime_nsec;
+  }
+  if (bpf_core_field_exists(struct inode___private, __i_mtime.tv_sec)) {
+    struct inode___private* private = (struct inode___private*)inode;
+    return (__u64) private->__i_mtime.tv_sec * 1000000000ULL + (__u64) private->__i_mtime.tv_nsec;
+  }
+  struct inode___plain* plain = (struct inode___plain*)inode;
+  return (__u64)plain->i_mtime.tv_sec * 1000000000ULL + (__u64)plain->i_mtime.tv_nsec;
 }
 
 static long read_mapping(struct task_struct* task, struct vm_area_struct* vma, struct tr_mapping* out) {
@@ -105,6 +121,7 @@ static long read_mapping(struct task_struct* task, struct vm_area_struct* vma, s
   out->key.generation = inode->i_generation;
   out->key.device = inode->i_sb->s_dev;
   out->key.changed_ns = changed_ns(inode);
+  out->modified_ns = modified_ns(inode);
   return 0;
 }
 
@@ -147,6 +164,7 @@ static TR_CHECKED_ONCE __u32 add_module(const struct tr_mapping* mapping, __u32 
   module->end = mapping->end;
   module->file_offset = mapping->file_offset;
   module->time_ns = bpf_ktime_get_ns();
+  module->modified_ns = mapping->modified_ns;
   module->tgid = current_tgid();
   bpf_find_vma(bpf_get_current_task_btf(), mapping->start, read_path, &id, 0);
   if (bpf_map_update_elem(&modules, &mapping->key, &id, BPF_NOEXIST)) {
@@ -197,28 +215,41 @@ TR_CHECKED_ONCE int recall_range(struct tr_thread* t, __u64 address, __u64 stamp
   return false;
 }
 
+struct tr_search {
+  struct tr_mapping mapping;
+  __u64 address;
+  long error;
+};
+
+static long try_mapping(__u32 i, struct tr_search* search) {
+  (void)i;
+  search->error = bpf_find_vma(bpf_get_current_task_btf(), search->address, read_mapping, &search->mapping, 0);
+  long is_over = search->error != -TR_EBUSY;
+  /* The verifier wants to see a 0 or a 1. */
+  asm volatile("" : "+r"(is_over));
+  return is_over & 1;
+}
+
 /* Makes the mapping around `address` the thread's range. Returns enum tr_lookup. */
 TR_CHECKED_ONCE int look_up_range(struct tr_thread* t, __u64 address, __u32 layout) {
   if (!t) return TR_LOOKUP_NO_CODE;
-  struct tr_mapping mapping = {};
+  struct tr_search search = {.address = address};
   __u64 stamp = libraries_stamp(t->space);
-  long error = -TR_EBUSY;
-  for (int i = 0; i < TR_LOOKUP_TRIES && error == -TR_EBUSY; i++)
-    error = bpf_find_vma(bpf_get_current_task_btf(), address, read_mapping, &mapping, 0);
+  bpf_loop(t->is_last_try ? TR_LOOKUP_LAST_TRIES : TR_LOOKUP_TRIES, try_mapping, &search, 0);
   t->range.end = 0;
   t->range.stamp = stamp;
-  if (error == -TR_EBUSY) {
+  if (search.error == -TR_EBUSY) {
     /* What holds for an older layout only is not kept for the next address. */
     t->range_layout = ~layout;
     return recall_range(t, address, stamp) ? TR_LOOKUP_DONE : TR_LOOKUP_BUSY;
   }
   t->range_layout = layout;
-  if (error || !mapping.executable) return TR_LOOKUP_NO_CODE;
-  t->range.module = module_of(&mapping, t->space);
+  if (search.error || !search.mapping.executable) return TR_LOOKUP_NO_CODE;
+  t->range.module = module_of(&search.mapping, t->space);
   t->range.space = t->space;
-  t->range.start = mapping.start;
-  t->range.bias = mapping.start - mapping.file_offset;
-  t->range.end = mapping.end;
+  t->range.start = search.mapping.start;
+  t->range.bias = search.mapping.start - search.mapping.file_offset;
+  t->range.end = search.mapping.end;
   keep_range(&t->range);
   return TR_LOOKUP_DONE;
 }

@@ -64,8 +64,10 @@ struct tr_thread {
   struct tr_range range; /* the mapping that an address was last found in */
   __u32 range_layout;    /* … and the layout of the address space at that time */
   __u32 announcements;   /* tr_stack.announcements of the stack being taken */
-  __u64 window_start;    /* target memory that `window` holds a copy of: part of the stack being walked … */
-  __u64 window_size;     /* … this many bytes of it */
+  __u32 is_last_try;     /* the stack is being finished at the return of the call */
+  __u32 padding;
+  __u64 window_start; /* target memory that `window` holds a copy of: part of the stack being walked … */
+  __u64 window_size;  /* … this many bytes of it */
   __u64 window[TR_WINDOW_WORDS];
   __u64 frames[TR_MAX_FRAMES + 1];
 };

@@ -89,6 +89,7 @@ enum tr_loss {
   TR_LOSS_EVENTS_FULL,
   TR_LOSS_MAPPING_BUSY, /* counted by user space, which tries to resolve such stacks itself */
   TR_LOSS_MODULES_FULL,
+  TR_LOSS_LIBRARY_MISSED, /* counted by user space */
   TR_LOSS_COUNT,
 };
 
@@ -195,13 +196,14 @@ struct tr_module {
   __u64 end;
   __u64 file_offset; /* of start */
   __u64 time_ns;     /* CLOCK_MONOTONIC */
+  __u64 modified_ns; /* the inode's modification time */
   __u32 tgid;
   __u32 path_device;         /* of the file system that `path` is a path of; on overlayfs not that of the file */
   __u32 path_parts;          /* names in `path` */
   __u32 known;               /* 1: the entry is complete; 0: not yet, or never (another thread was faster) */
   char path[TR_MODULE_PATH]; /* names from the file up to the root of its file system, each ending in a zero byte */
 };
-TR_ASSERT_SIZE(struct tr_module, 304);
+TR_ASSERT_SIZE(struct tr_module, 312);
 
 /* A traced process: which address space it is in now. */
 struct tr_process {

@@ -157,6 +157,13 @@ struct task_struct* bpf_get_current_task_btf(void) {
   return &current->task;
 }
 
+long bpf_loop(__u32 count, void* callback, void* context, __u64 flags) {
+  __u32 i = 0;
+  (void)flags;
+  while (i < count && !((long (*)(__u32, void*))callback)(i, context)) i++;
+  return i;
+}
+
 #define TR_HOST_PATH_PARTS 32
 
 /* Builds the entries of a path, the file's own first, below a root that is its own parent. */

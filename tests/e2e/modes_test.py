@@ -2,58 +2,16 @@
 """Recording switched off and on again from outside, while libraries come and go."""
 
 import os
-import select
 import subprocess
 import time
 
 import harness
 from harness import BACKENDS, HANG, TRACER, Case, eventually
-from identity_test import LoaderCase, compile_family, compile_plugin
+from control import Control
+from loader import LoaderCase, compile_family, compile_plugin
 
 # Libraries that bring their own allocator have probes in them, whichever way they are attached; others have none.
 COMBINATIONS = [(BACKENDS[0], compile_plugin), *((backend, compile_family) for backend in BACKENDS)]
-
-
-class Control:
-    """The other ends of --control."""
-
-    def __init__(self, test, reads=True):
-        self.paths = [test.folder / "commands", test.folder / "answers"]
-        for path in self.paths:
-            path.unlink(missing_ok=True)
-            os.mkfifo(path)
-        self.option = ",".join(map(str, self.paths))
-        # Reading and writing: so no open has to wait for the tracer.
-        self._commands = os.open(self.paths[0], os.O_RDWR)
-        test.addCleanup(os.close, self._commands)
-        self._pending = b""
-        if reads:
-            self._answers = os.open(self.paths[1], os.O_RDWR)
-            test.addCleanup(os.close, self._answers)
-
-    def write(self, data):
-        while data:
-            data = data[os.write(self._commands, data):]
-
-    def has_answer(self, limit):
-        """Whether there is one that was not asked for yet."""
-        return bool(self._pending) or bool(select.select([self._answers], [], [], limit)[0])
-
-    def answer(self):
-        while b"\n" not in self._pending:
-            assert select.select([self._answers], [], [], HANG)[0], f"no answer; so far: {self._pending}"
-            self._pending += os.read(self._answers, 4096)
-        line, self._pending = self._pending.split(b"\n", 1)
-        return line.decode()
-
-    def ask(self, command):
-        self.write(f"{command}\n".encode())
-        return self.answer()
-
-    def do(self, *commands):
-        for command in commands:
-            answer = self.ask(command)
-            assert answer == "ack", f"{command}: {answer!r}"
 
 
 class ControlCase(LoaderCase):

@@ -5,7 +5,7 @@ import shutil
 
 import harness
 from harness import BACKENDS, Records, eventually
-from identity_test import Loader, LoaderCase, compile_library, compile_plugin, overwrite
+from loader import Loader, LoaderCase, compile_library, compile_plugin, overwrite
 
 # function: a thousand blocks of the first size, one of the second; the sum, written out.
 PEERS = {"by_malloc": (1999, 993, 1_999_993),

@@ -23,6 +23,7 @@ constexpr std::array<LossText, kLossCount> kLossTexts{{
     {"events_full", "library and process events came faster than they could be read"},
     {"mapping_busy", "stacks were cut short because another thread was mapping or unmapping at that moment"},
     {"modules_full", "more files than the table of files holds: their frames have no names"},
+    {"library_missed", "a library was unloaded and replaced before it could be read: its functions have no names"},
 }};
 
 }  // namespace

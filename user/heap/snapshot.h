@@ -23,8 +23,9 @@ enum class Loss : std::uint8_t {
   kEventsFull,      ///< the ring of library and process events was full
   kMappingBusy,     ///< another thread was changing the mappings: counted, but under a stack that is cut short
   kModulesFull,     ///< the table of files is full: counted, but under a stack with nameless addresses
+  kLibraryMissed,   ///< a library had gone before its file could be read: counted, but its functions have no names
 };
-inline constexpr std::size_t kLossCount = 11;
+inline constexpr std::size_t kLossCount = 12;
 
 /// `snake_case` name used in every report ("map_full_blocks" …) and the flag or cause that helps.
 const char* loss_name(Loss loss);

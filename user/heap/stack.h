@@ -37,6 +37,7 @@ struct Stack {
   std::int32_t pid = 0;
   std::vector<Frame> frames;
   StackEnd end = StackEnd::kComplete;
+  bool has_missed_library = false;  ///< a frame lies in a library that had gone before its file could be read
 };
 
 }  // namespace tracer::heap

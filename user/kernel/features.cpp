@@ -153,6 +153,7 @@ std::vector<CheckItem> check_machine() {
   items.push_back(check_helper("attach cookies", BPF_FUNC_get_attach_cookie, "5.15"));
   items.push_back(check_helper("task storage", BPF_FUNC_task_storage_get, "5.13"));
   items.push_back(check_helper("looking up mappings", BPF_FUNC_find_vma, "5.17"));
+  items.push_back(check_helper("loops", BPF_FUNC_loop, "5.17"));
   items.push_back(check_map("ring buffer", BPF_MAP_TYPE_RINGBUF, "5.8"));
   items.push_back(check_multi());
   items.push_back(check_layout());

@@ -27,12 +27,15 @@ struct FileIdentity {
   std::uint32_t generation = 0;  ///< 0: the file system has none
   std::uint64_t changed_ns = 0;  ///< last change of content or attributes, Unix time; nobody can set it back
   std::uint64_t size_bytes = 0;
+  std::uint64_t modified_ns = 0;  ///< last change of content; can be set back
 
   auto operator<=>(const FileIdentity&) const = default;
 
-  static FileIdentity of(const tr_file_key& key);
+  static FileIdentity of(const tr_file_key& key, std::uint64_t modified_ns);
   /// The same inode in the same use of it, whatever was written into it. Without generations: the same inode number.
   bool is_same_inode(const FileIdentity& other) const;
+  /// The same inode, and to all appearances the same content: attributes may have changed, or its names.
+  bool is_same_content(const FileIdentity& other) const;
   /// What tells two uses of the inode number apart: "generation" or "change_time".
   const char* told_by() const { return generation != 0 ? "generation" : "change_time"; }
   /// "8:1".

@@ -65,6 +65,11 @@ Library* LibraryCache::find_or_inspect(std::uint32_t number, const FileIdentity&
 }
 
 Library& LibraryCache::add_lost(std::uint32_t number, const FileIdentity& identity, const std::string& path) {
+  for (const auto& library : libraries_) {
+    if (!library->was_inspected() || !library->identity().is_same_content(identity)) continue;
+    by_number_[number] = library.get();
+    return *library;
+  }
   Library& library = add(identity, path, UniqueFd());
   library.retire();
   by_number_[number] = &library;

@@ -34,7 +34,8 @@ class LibraryCache {
   /// of the kernel's clock, at the same size); the caller has to make it number the file anew.
   Library* find_or_inspect(std::uint32_t number, const FileIdentity& identity, UniqueFd file, const std::string& path);
 
-  /// A library that was gone before anybody could open it. Retired from its first day.
+  /// A library that was gone before anybody could open it: one that is known by its inode and times, or else a new one,
+  /// retired from its first day.
   Library& add_lost(std::uint32_t number, const FileIdentity& identity, const std::string& path);
 
   /// Every entry, by module id.

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "base/log.h"
 
@@ -21,7 +22,8 @@ constexpr std::size_t kLongestCommand = 256;
 Result<UniqueFd> open_fifo(const std::string& path) {
   UniqueFd fifo(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
   const std::string hint = "make it with: mkfifo " + path;
-  if (!fifo.valid()) return Error::from_errno(errno, "--control: cannot open " + path, hint);
+  if (!fifo.valid())
+    return Error(ErrorKind::kUsage, fmt::format("--control: cannot open {}: {}", path, std::strerror(errno)), hint);
   struct stat status {};
   if (::fstat(fifo.get(), &status) != 0 || !S_ISFIFO(status.st_mode))
     return Error(ErrorKind::kUsage, fmt::format("--control: {} is not a FIFO", path), hint);

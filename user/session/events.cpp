@@ -34,10 +34,28 @@ void Session::drain_events() {
   tracker_->retire_unmapped();
 }
 
-/// What stacks mention becomes known before anything is let go.
+/// What stacks mention becomes known before anything is let go. Names from libraries that came while the trace ran are
+/// looked up at once: their files may be overwritten or deleted at any time.
 void Session::learn() {
   tracker_->meet_modules();
   resolver_->poll();
+  for (const heap::StackId id : resolver_->take_new()) {
+    bool has_names = true;
+    for (const heap::Frame& frame : resolver_->find(id)->frames) {
+      if (transient_modules_.contains(frame.module)) has_names = symbolizer_.symbolize(frame).back().named && has_names;
+    }
+    if (!has_names) nameless_.push_back(id);
+  }
+}
+
+/// Counts as lost what has no names because a file could not be read, or was overwritten before it was.
+void Session::count_nameless() {
+  for (const heap::StackId id : nameless_) {
+    for (const heap::Frame& frame : resolver_->find(id)->frames) {
+      if (!transient_modules_.contains(frame.module) || symbolizer_.symbolize(frame).back().named) continue;
+      if (!symbolizer_.can_answer(frame.module)) resolver_->mark_missed(id);
+    }
+  }
 }
 
 void Session::handle_event(const tr_event& event) {
@@ -141,6 +159,12 @@ void Session::libraries_changed(const tr_event& event) {
   go_on(pid, has_started ? TR_HOLD_EXEC : TR_HOLD_EXEC | TR_HOLD_LOADER);
 }
 
+/// Whether it is a program that has not loaded all its libraries yet.
+bool Session::is_starting(pid_t pid) const {
+  return std::ranges::any_of(replaced_, [&](const Replaced& replaced) { return replaced.pid == pid; }) ||
+         (command_ && pid == command_->pid() && command_announcements_ < kStartupAnnouncements);
+}
+
 report::LibraryEvent Session::describe(report::LibraryEvent::Kind kind, const library::Library& library) const {
   const library::FileIdentity& identity = library.identity();
   report::LibraryEvent event;
@@ -155,16 +179,25 @@ report::LibraryEvent Session::describe(report::LibraryEvent::Kind kind, const li
   return event;
 }
 
+/// Lets the symbolizer have the file.
+void Session::library_found(const library::Library& library, pid_t pid) {
+  if (!open_modules_.insert(library.module_id()).second) return;
+  if (began_ns_ != 0 && !is_starting(pid)) transient_modules_.insert(library.module_id());
+  symbols::ModuleFile file;
+  file.path = library.path();
+  if (library.image()) file.build_id = library.image()->build_id();
+  file.size_bytes = library.identity().size_bytes;
+  file.modified_ns = library.identity().modified_ns;
+  file.root = "/proc/" + std::to_string(pid) + "/root";
+  const bool is_open = library.file().valid();
+  if (is_open) file.file.reset(::fcntl(library.file().get(), F_DUPFD_CLOEXEC, 3));
+  symbolizer_.add_module(library.module_id(), std::move(file));
+  // One that nobody could open has a name all the same.
+  if (!is_open) forget_names(library);
+}
+
 void Session::library_changed(const tracing::LibraryChange& change) {
   library::Library& library = *change.library;
-  if (change.loaded && library.file().valid() && open_modules_.insert(library.module_id()).second) {
-    symbols::ModuleFile file;
-    file.path = library.path();
-    if (library.image()) file.build_id = library.image()->build_id();
-    file.file.reset(::fcntl(library.file().get(), F_DUPFD_CLOEXEC, 3));
-    file.root = "/proc/" + std::to_string(change.pid) + "/root";
-    symbolizer_.add_module(library.module_id(), std::move(file));
-  }
   using Kind = report::LibraryEvent::Kind;
   report::LibraryEvent event = describe(change.loaded ? Kind::kLoad : Kind::kUnload, library);
   event.pid = change.pid;
@@ -176,9 +209,8 @@ void Session::library_changed(const tracing::LibraryChange& change) {
   write([&](report::Writer& writer) { return writer.library(event); });
 }
 
-/// Looks up the names that stacks need from a library while its file is still open: in the stacks that are new since it
-/// was last let go.
-void Session::library_retires(library::Library& library) {
+/// Looks up the names that stacks need from a library, in those that are new since it was last asked for.
+void Session::look_up_names(const library::Library& library) {
   heap::StackId& first = named_.try_emplace(library.module_id(), 1).first->second;
   std::set<std::pair<std::uint64_t, bool>> seen;
   const heap::StackId count = object_->stack_count();
@@ -191,16 +223,41 @@ void Session::library_retires(library::Library& library) {
     }
   }
   first = count;
+}
+
+void Session::forget_names(const library::Library& library) {
   symbolizer_.release_module(library.module_id());
   open_modules_.erase(library.module_id());
+}
+
+void Session::library_retires(library::Library& library) {
+  look_up_names(library);
+  forget_names(library);
   report::LibraryEvent event = describe(report::LibraryEvent::Kind::kRetire, library);
   event.state = library::state_name(library::State::kRetired);
   write([&](report::Writer& writer) { return writer.library(event); });
 }
 
+/// Somebody waits to write to a file that has probes.
+void Session::make_way_for_writers() {
+  for (library::Library* library : tracker_->make_way_for_writers()) {
+    if (library->live_mappings == 0) continue;
+    report::Diagnostic diagnostic;
+    diagnostic.severity = "warning";
+    diagnostic.code = "file_overwritten";
+    diagnostic.message = library->path() + " is opened for writing while it is mapped: its probes were removed";
+    diagnostic.hint = "calls into it are not seen any more; replace a library by renaming a new file over it";
+    diagnostic.t_ns = since_start_ns();
+    diagnostic.unix_us = unix_us();
+    log::info("{}", diagnostic.message);
+    write([&](report::Writer& writer) { return writer.diagnostic(diagnostic); });
+  }
+}
+
 void Session::handle_signal(int signal) {
   if (signal == SIGCHLD) return reap_command();
   if (signal == SIGUSR1) return take_snapshot();
+  if (signal == SIGIO) return make_way_for_writers();
   ++stop_signals_;
   if (command_ && signal == SIGINT && stop_signals_ > 1) outcome_.aborted = true;
   // A command gets its chance to end first: the terminal sends it SIGINT anyway, the others are passed on.

@@ -52,9 +52,9 @@ Result<void> Session::disable() {
   if (!is_recording_ && pause_began_ns_ != 0) return {};
   end_recording();
   is_recording_ = false;
-  kernel::detach_all(armer_->disarm_heap());
   ++pauses_;
   pause_began_ns_ = monotonic_ns();
+  kernel::detach_all(armer_->disarm_heap());
   report::RecordingEvent event;
   event.t_ns = since_start_ns();
   event.unix_us = unix_us();

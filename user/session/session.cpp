@@ -96,6 +96,9 @@ Result<void> Session::finish() {
   const std::uint64_t end_ns = since_start_ns();
   const std::jthread detaching = detach();
   drain_events();
+  resolver_->finish();
+  learn();
+  count_nameless();
   if (failure_) return std::move(*failure_);
   outcome_.aborted = outcome_.aborted || is_interrupted_again();
   if (outcome_.aborted) return {};

@@ -53,6 +53,7 @@ class Session {
   void refresh(tracing::TracedProcess& process, std::uint64_t since_ns);
   void refresh_changed();
   void learn();
+  void count_nameless();
   void go_on(pid_t pid, std::uint32_t holds);
   void process_forked(const tr_event& event);
   void process_executed(const tr_event& event);
@@ -60,8 +61,13 @@ class Session {
   void libraries_changed(const tr_event& event);
   template <typename IsOver>
   void end_replaced(IsOver&& is_over);
+  void library_found(const library::Library& library, pid_t pid);
   void library_changed(const tracing::LibraryChange& change);
   void library_retires(library::Library& library);
+  void look_up_names(const library::Library& library);
+  void forget_names(const library::Library& library);
+  bool is_starting(pid_t pid) const;
+  void make_way_for_writers();
   report::LibraryEvent describe(report::LibraryEvent::Kind kind, const library::Library& library) const;
   void handle_signal(int signal);
   void publish_time(std::uint64_t now);
@@ -116,6 +122,8 @@ class Session {
   std::vector<Replaced> replaced_;
   std::map<std::uint32_t, std::uint64_t> changed_;  ///< address space → when the first change was announced
   std::set<std::uint32_t> open_modules_;            ///< libraries whose file the symbolizer holds
+  std::vector<heap::StackId> nameless_;             ///< stacks with a frame in one of these that has no name yet
+  std::set<std::uint32_t> transient_modules_;       ///< libraries that were loaded while the trace ran
   std::map<std::uint32_t, heap::StackId> named_;    ///< module → first stack whose frames in it may have no names yet
 
   std::uint64_t start_ns_ = 0;      ///< of the run: the zero of every record's t_ns

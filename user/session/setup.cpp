@@ -119,6 +119,7 @@ Result<void> Session::load_kernel_half() {
   if (config_.delay_ns != 0) (void)armer_->disarm_heap();
   tracker_.emplace(*object_, *cache_, *armer_);
   tracker_->on_change = [this](const tracing::LibraryChange& change) { library_changed(change); };
+  tracker_->on_found = [this](const library::Library& library, pid_t pid) { library_found(library, pid); };
   tracker_->before_retire = [this](library::Library& library) { library_retires(library); };
   resolver_.emplace(*object_, *tracker_, *cache_);
   return object_->attach_process_events();
@@ -130,7 +131,7 @@ Result<void> Session::start_loop() {
   loop_ = std::move(*loop);
   sigset_t signals;
   sigemptyset(&signals);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1}) sigaddset(&signals, signal);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1, SIGIO}) sigaddset(&signals, signal);
   if (Result<void> added = loop_->add_signals(signals, [this](int signal) { handle_signal(signal); }); !added)
     return added;
   if (control_) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "symbols/symbolizer.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <functional>
 #include <string_view>
@@ -48,15 +50,24 @@ class Symbolizer::Impl {
     TRACER_CHECK(id != heap::kNoModule);
     auto [module, is_new] = modules_.try_emplace(id);
     TRACER_CHECK(is_new || module->second.released);
-    module->second = Module{std::move(file), false, false, nullptr};
+    UniqueFd watched;
+    if (file.modified_ns != 0 && file.file.valid()) watched.reset(::fcntl(file.file.get(), F_DUPFD_CLOEXEC, 3));
+    module->second = Module{std::move(file), std::move(watched), false, false, nullptr};
   }
 
   const std::vector<SourceFrame>& symbolize(const heap::Frame& frame) {
     const Question question = question_of(frame);
     auto [answer, is_new] = answers_.try_emplace(question);
-    if (is_new) answer->second = answer_to(question, frame.ip);
-    return answer->second;
+    Answer& known = answer->second;
+    // What was asked of a module that had been released is asked again when its file is there again.
+    if (is_new || (known.is_provisional && is_open(question.module))) {
+      known.is_provisional = !is_open(question.module);
+      known.frames = answer_to(question, frame.ip);
+    }
+    return known.frames;
   }
+
+  bool can_answer(heap::ModuleId id) const { return is_open(id) && is_unchanged(modules_.at(id)); }
 
   void release_module(heap::ModuleId id) {
     auto module = modules_.find(id);
@@ -65,6 +76,7 @@ class Symbolizer::Impl {
     module->second.released = true;
     module->second.symbols.reset();
     module->second.file.file.reset();
+    module->second.watched.reset();
   }
 
   const ModuleFile* file_of(heap::ModuleId id) const {
@@ -75,10 +87,21 @@ class Symbolizer::Impl {
  private:
   struct Module {
     ModuleFile file;
+    UniqueFd watched;       // the same file, to see whether it is written to
     bool asked = false;     // opened, or released, which forbids to open it
     bool released = false;  // may be added again
     std::unique_ptr<ModuleSymbols> symbols;
   };
+
+  struct Answer {
+    std::vector<SourceFrame> frames;
+    bool is_provisional = false;
+  };
+
+  bool is_open(heap::ModuleId id) const {
+    const auto module = modules_.find(id);
+    return module != modules_.end() && !module->second.released;
+  }
 
   std::vector<SourceFrame> answer_to(const Question& question, std::uint64_t ip) {
     auto module = modules_.find(question.module);
@@ -88,6 +111,8 @@ class Symbolizer::Impl {
     if (symbols != nullptr) {
       const std::uint64_t address = question.exact ? question.address : question.address - 1;
       for (const DwarfFrame& frame : symbols->frames_at(address)) frames.push_back(named(frame));
+      // Written to while it was read.
+      if (!is_unchanged(module->second)) frames.clear();
     }
     if (frames.empty()) frames.emplace_back();
     if (!frames.back().named) {
@@ -97,8 +122,21 @@ class Symbolizer::Impl {
   }
 
   ModuleSymbols* opened(Module* module) {
+    if (module->released) return nullptr;
     if (!std::exchange(module->asked, true)) module->symbols = ModuleSymbols::open(&module->file);
+    // Whatever is read from a file that was overwritten in place is about another content.
+    if (!is_unchanged(*module)) module->symbols.reset();
     return module->symbols.get();
+  }
+
+  static bool is_unchanged(const Module& module) {
+    struct stat status {};
+    if (!module.watched.valid()) return true;
+    if (::fstat(module.watched.get(), &status) != 0) return false;
+    const std::uint64_t modified_ns = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000U +
+                                      static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
+    return modified_ns == module.file.modified_ns &&
+           static_cast<std::uint64_t>(status.st_size) == module.file.size_bytes;
   }
 
   static SourceFrame nameless(std::string function) {
@@ -130,7 +168,7 @@ class Symbolizer::Impl {
   Options options_;
   std::unordered_map<heap::ModuleId, Module> modules_;
   // Elements of an unordered_map do not move, so that references to answers stay valid.
-  std::unordered_map<Question, std::vector<SourceFrame>, QuestionHash> answers_;
+  std::unordered_map<Question, Answer, QuestionHash> answers_;
 };
 
 Symbolizer::Symbolizer(Options options) : impl_(std::make_unique<Impl>(options)) {}
@@ -139,6 +177,8 @@ Symbolizer::~Symbolizer() = default;
 void Symbolizer::add_module(heap::ModuleId id, ModuleFile file) { impl_->add_module(id, std::move(file)); }
 
 const std::vector<SourceFrame>& Symbolizer::symbolize(const heap::Frame& frame) { return impl_->symbolize(frame); }
+
+bool Symbolizer::can_answer(heap::ModuleId id) const { return impl_->can_answer(id); }
 
 void Symbolizer::release_module(heap::ModuleId id) { impl_->release_module(id); }
 

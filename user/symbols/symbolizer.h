@@ -24,10 +24,12 @@ struct SourceFrame {
 
 /// What to look names up in.
 struct ModuleFile {
-  std::string path;      ///< for people, and for finding "<dir>/.debug/…"; not opened when `file` is valid
-  std::string build_id;  ///< lower-case hex, may be empty
-  UniqueFd file;         ///< the mapped file itself; owned by the symbolizer until release_module()
-  std::string root;      ///< root directory in which separate debug files are searched, "/proc/PID/root" or ""
+  std::string path;              ///< for people, and for finding "<dir>/.debug/…"; not opened when `file` is valid
+  std::string build_id;          ///< lower-case hex, may be empty
+  UniqueFd file;                 ///< the mapped file itself; owned by the symbolizer until release_module()
+  std::string root;              ///< root directory in which separate debug files are searched, "/proc/PID/root" or ""
+  std::uint64_t size_bytes = 0;  ///< of the content that is meant: when the file's size or time of modification differ,
+  std::uint64_t modified_ns = 0;  ///< it has been written to and is asked no more; 0: not checked
 };
 
 struct Options {
@@ -58,6 +60,9 @@ class Symbolizer {
   /// `module_address` is an ELF vaddr; unless `frame.exact` is set it is a return address and the instruction before it
   /// is looked up.
   const std::vector<SourceFrame>& symbolize(const heap::Frame& frame);
+
+  /// Whether the module's file is there to be asked: added, not released, and not written to since.
+  bool can_answer(heap::ModuleId id) const;
 
   /// Forgets everything opened for a module, so that its file is held no longer; cached answers stay, new questions
   /// about it are answered with what is cached or "[path+0x…]".

@@ -43,16 +43,23 @@ class AddressSpace {
   /// What is mapped at an address, nullptr for none.
   const MappedLibrary* find(std::uint64_t address) const;
 
-  /// How often the dynamic linker had announced a change when the mappings were read: what is true of code that runs
-  /// holds until the next one.
-  std::uint32_t announcements() const { return announcements_; }
-  void set_announcements(std::uint32_t announcements) { announcements_ = announcements; }
+  /// How often the dynamic linker had announced a change before the mappings were read and after all files were
+  /// identified: what is true of code that runs holds from one announcement to the next.
+  void set_announcements(std::uint32_t before, std::uint32_t after) {
+    announcements_before_ = before;
+    announcements_after_ = after;
+  }
+  bool is_as_of(std::uint32_t announcements) const {
+    return announcements_before_ == announcements && announcements_after_ == announcements;
+  }
+  bool is_older_than(std::uint32_t announcements) const { return announcements_after_ < announcements; }
 
   const std::vector<MappedLibrary>& mapped() const { return mapped_; }
 
  private:
   std::vector<MappedLibrary> mapped_;
-  std::uint32_t announcements_ = 0;
+  std::uint32_t announcements_before_ = 0;
+  std::uint32_t announcements_after_ = 0;
 };
 
 bool is_same_line(const proc::Mapping& a, const proc::Mapping& b);

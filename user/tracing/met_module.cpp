@@ -50,18 +50,18 @@ std::string name_of(const tr_module& module) {
                                                 : std::string(parts.front());
 }
 
-std::vector<std::string> paths_to_try(const tr_module& module) {
+std::vector<PathToTry> paths_to_try(const tr_module& module) {
   const std::string path = path_in_file_system(module);
   if (path.empty()) return {};
   tr_file_key seen_through = module.key;
   seen_through.device = module.path_device;
-  const library::FileIdentity device = library::FileIdentity::of(seen_through);
-  std::vector<std::string> paths;
+  const library::FileIdentity device = library::FileIdentity::of(seen_through, 0);
+  std::vector<PathToTry> paths;
   const auto add = [&](pid_t pid, const std::string& root) {
     const Result<std::vector<proc::Mount>> mounts = proc::read_mounts(pid);
     if (!mounts) return;
     for (const std::string& seen : proc::visible_paths(*mounts, device.device_major, device.device_minor, path))
-      paths.push_back(root + seen);
+      paths.push_back({root, seen});
   };
   const auto pid = static_cast<pid_t>(module.tgid);
   add(pid, fmt::format("/proc/{}/root", pid));

@@ -15,8 +15,15 @@ std::string path_in_file_system(const tr_module& module);
 /// Its last part, for people; never empty.
 std::string name_of(const tr_module& module);
 
-/// Where the file may be opened if its mapping has gone already: as the process sees it, or else as the tracer does.
-/// The files found there have to be identified: others may lie there by now.
-std::vector<std::string> paths_to_try(const tr_module& module);
+/// A place where a file may lie: "/proc/PID/root" and the path as the process sees it, or "" and the path as the tracer
+/// does.
+struct PathToTry {
+  std::string root;
+  std::string seen;
+};
+
+/// Where the file may be opened if its mapping has gone already. The files found there have to be identified: others
+/// may lie there by now.
+std::vector<PathToTry> paths_to_try(const tr_module& module);
 
 }  // namespace tracer::tracing

@@ -38,6 +38,18 @@ std::vector<ProgramPoints> heap_points(const std::vector<PlannedProbe>& plan) {
   return {std::move(returns), std::move(entries)};
 }
 
+/// A link, and what keeps writers from the file for as long as it is attached.
+class GuardedLink : public kernel::ProbeLink {
+ public:
+  GuardedLink(std::shared_ptr<library::WriteGuard> guard, std::unique_ptr<kernel::ProbeLink> link)
+      : guard_(std::move(guard)), link_(std::move(link)) {}
+
+ private:
+  // Members go in the reverse order: first the link.
+  std::shared_ptr<library::WriteGuard> guard_;
+  std::unique_ptr<kernel::ProbeLink> link_;
+};
+
 void append(ProbeArmer::Links& to, ProbeArmer::Links& from) {
   std::ranges::move(from, std::back_inserter(to));
   from.clear();
@@ -48,7 +60,16 @@ void append(ProbeArmer::Links& to, ProbeArmer::Links& from) {
 pid_t ProbeArmer::key_of(pid_t pid) const { return scope_ == Scope::kAllProcesses ? kAnyProcess : pid; }
 
 /// True when it attached something.
-Result<bool> ProbeArmer::attach(const Armed& armed, bool heap, pid_t pid, Links* links) {
+Result<bool> ProbeArmer::attach(Armed& armed, bool heap, pid_t pid, Links* links) {
+  std::shared_ptr<library::WriteGuard> guard = armed.guard.lock();
+  if (!guard) {
+    if (std::optional<library::WriteGuard> taken = library::WriteGuard::take(armed.library->file())) {
+      guard = std::make_shared<library::WriteGuard>(std::move(*taken));
+      armed.guard = guard;
+    } else {
+      log::verbose("{} is not guarded against being overwritten in place", armed.library->path());
+    }
+  }
   for (const ProgramPoints& group : heap ? heap_points(armed.plan) : loader_points(armed.plan)) {
     if (group.points.empty()) continue;
     Result<std::unique_ptr<kernel::ProbeLink>> link =
@@ -57,7 +78,7 @@ Result<bool> ProbeArmer::attach(const Armed& armed, bool heap, pid_t pid, Links*
       links->clear();
       return std::move(link).error().in_context(armed.library->path());
     }
-    links->push_back(std::move(*link));
+    links->push_back(std::make_unique<GuardedLink>(guard, std::move(*link)));
   }
   return !links->empty();
 }
@@ -145,6 +166,27 @@ Result<void> ProbeArmer::arm_heap() {
     settle(armed);
   }
   return result;
+}
+
+ProbeArmer::Links ProbeArmer::disarm_contested(std::vector<library::Library*>* libraries) {
+  Links links;
+  for (auto it = armed_.begin(); it != armed_.end();) {
+    Armed& armed = it->second;
+    const std::shared_ptr<library::WriteGuard> guard = armed.guard.lock();
+    if (!guard || !guard->is_contested()) {
+      ++it;
+      continue;
+    }
+    for (auto& [pid, probes] : armed.probes) {
+      append(links, probes.heap);
+      append(links, probes.loader);
+    }
+    armed.probes.clear();
+    settle(armed);
+    libraries->push_back(armed.library);
+    it = armed_.erase(it);
+  }
+  return links;
 }
 
 ProbeArmer::Links ProbeArmer::disarm_all() {

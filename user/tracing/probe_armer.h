@@ -10,6 +10,7 @@
 
 #include "kernel/probe_link.h"
 #include "library/library.h"
+#include "library/write_guard.h"
 #include "tracing/probe_plan.h"
 
 namespace tracer::tracing {
@@ -46,6 +47,10 @@ class ProbeArmer {
   /// be armed is.
   Result<void> arm_heap();
 
+  /// Lets go of the libraries whose files somebody waits to write to, and tells which. The links have to be detached at
+  /// once: the writer goes on then.
+  Links disarm_contested(std::vector<library::Library*>* libraries);
+
   /// Lets go of everything that is attached; nothing can be armed from here on. The plans stay known.
   Links disarm_all();
 
@@ -62,10 +67,11 @@ class ProbeArmer {
   struct Armed {
     library::Library* library = nullptr;
     std::vector<PlannedProbe> plan;
-    std::map<pid_t, Probes> probes;  ///< by process; kAnyProcess for all
+    std::map<pid_t, Probes> probes;            ///< by process; kAnyProcess for all
+    std::weak_ptr<library::WriteGuard> guard;  ///< held by the links
   };
 
-  Result<bool> attach(const Armed& armed, bool heap, pid_t pid, Links* links);
+  Result<bool> attach(Armed& armed, bool heap, pid_t pid, Links* links);
   pid_t key_of(pid_t pid) const;
   static void settle(const Armed& armed);
 

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <iterator>
 #include <utility>
 
 #include "base/clock.h"
@@ -22,10 +24,21 @@ constexpr int kMostReads = 4;
 // kernel arms the new mapping by itself then. Meanwhile the file's file system cannot be unmounted, hence not for long,
 // and not at all for a file that has been deleted: its space is to be freed.
 constexpr std::uint64_t kLingerNs = 2'000'000'000;
+constexpr pid_t kNobody = 0;
 
 std::uint64_t links_of(const UniqueFd& file) {
   struct stat status {};
   return file.valid() && ::fstat(file.get(), &status) == 0 ? status.st_nlink : 0;
+}
+
+/// The path of an open file as the kernel has it, for people.
+std::string path_of(const UniqueFd& file, const std::string& otherwise) {
+  constexpr std::string_view kDeleted = " (deleted)";
+  std::error_code error;
+  std::string path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(file.get()), error).string();
+  if (path.ends_with(kDeleted)) path.resize(path.size() - kDeleted.size());
+  // A file of another mount namespace may have no path here.
+  return error || !path.starts_with('/') || path == "/" ? otherwise : path;
 }
 
 /// Opens a regular file and nothing else: opening a device or a FIFO has effects. The path may be anything by now.
@@ -36,7 +49,18 @@ UniqueFd open_regular(const std::string& path) {
   return UniqueFd(::open(("/proc/self/fd/" + std::to_string(handle.get())).c_str(), O_RDONLY | O_CLOEXEC));
 }
 
-library::FileIdentity identity_of(const tr_module& module) { return library::FileIdentity::of(module.key); }
+library::FileIdentity identity_of(const tr_module& module) {
+  return library::FileIdentity::of(module.key, module.modified_ns);
+}
+
+/// Whether nothing has been written to the file since the kernel half saw it.
+bool shows(const UniqueFd& file, const library::FileIdentity& identity) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) return false;
+  const std::uint64_t modified_ns = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000U +
+                                    static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
+  return static_cast<std::uint64_t>(status.st_size) == identity.size_bytes && modified_ns == identity.modified_ns;
+}
 
 }  // namespace
 
@@ -53,7 +77,7 @@ TracedProcess& ProcessTracker::add(pid_t pid, std::uint32_t space) {
 TracedProcess& ProcessTracker::add_fork(pid_t pid, std::uint32_t space, const TracedProcess& parent) {
   TracedProcess& child = add(pid, space);
   child.addresses = parent.addresses;
-  child.addresses.set_announcements(0);
+  child.addresses.set_announcements(0, 0);
   for (const MappedLibrary& mapped : child.addresses.mapped()) mapped.library->live_mappings++;
   return child;
 }
@@ -71,14 +95,16 @@ Result<void> ProcessTracker::refresh(TracedProcess& process, std::uint64_t since
 
 /// True when nothing was armed, so that everything armed is known to have been mapped afterwards.
 Result<bool> ProcessTracker::read_once(TracedProcess& process, std::uint64_t since_ns) {
-  const std::uint32_t announcements = __atomic_load_n(&object_.spaces()[process.space].announcements, __ATOMIC_ACQUIRE);
+  const auto announcements = [&] {
+    return __atomic_load_n(&object_.spaces()[process.space].announcements, __ATOMIC_ACQUIRE);
+  };
+  const std::uint32_t before = announcements();
   Result<std::vector<proc::Mapping>> mappings = proc::read_maps(process.pid);
   if (!mappings) return std::move(mappings).error();
   if (mappings->empty()) return Error(ErrorKind::kGone, "the process has no address space any more");
 
   const AddressSpace::Update update =
       process.addresses.update(*mappings, [&](MappedLibrary& mapped) { return is_same_file(process.pid, mapped); });
-  process.addresses.set_announcements(announcements);
   Result<bool> settled = true;
   for (const proc::Mapping& mapping : update.appeared) {
     Result<bool> armed = add_mapping(process, mapping, since_ns);
@@ -89,25 +115,32 @@ Result<bool> ProcessTracker::read_once(TracedProcess& process, std::uint64_t sin
     }
     if (armed && *armed) settled = false;
   }
+  process.addresses.set_announcements(before, announcements());
   let_go(process, update.vanished);
   return settled;
 }
 
-/// The library behind an open file; kGone when the kernel half knows the file under another number than expected.
-Result<library::Library*> ProcessTracker::find_library(UniqueFd file, const std::string& path, std::uint32_t expected) {
-  Result<std::uint32_t> number = object_.identify(file.get());
-  if (!number) return std::move(number).error().in_context(path);
-  if (expected != 0 && *number != expected) return Error(ErrorKind::kGone, path + " is another file by now");
-  UniqueFd again(::fcntl(file.get(), F_DUPFD_CLOEXEC, 3));
-  library::Library* library =
-      cache_.find_or_inspect(*number, identity_of(object_.modules()[*number]), std::move(file), path);
-  if (library != nullptr) return library;
-  object_.forget_module(*number);
-  number = object_.identify(again.get());
-  if (!number) return std::move(number).error().in_context(path);
-  library = cache_.find_or_inspect(*number, identity_of(object_.modules()[*number]), std::move(again), path);
-  if (library == nullptr) return Error(ErrorKind::kGone, path + " is being written to");
-  return library;
+/// The library behind an open file; kGone when the kernel half knows the file under another number than expected, or
+/// somebody writes to it.
+Result<library::Library*> ProcessTracker::find_library(UniqueFd file, const std::string& path, pid_t pid,
+                                                       std::uint32_t expected) {
+  for (int i = 0; i < kMostReads; ++i) {
+    const Result<std::uint32_t> number = object_.identify(file.get());
+    if (!number) return Error(number.error()).in_context(path);
+    if (expected != 0 && *number != expected) break;
+    const library::FileIdentity identity = identity_of(object_.modules()[*number]);
+    UniqueFd own(::fcntl(file.get(), F_DUPFD_CLOEXEC, 3));
+    library::Library* library = cache_.find_or_inspect(*number, identity, std::move(own), path);
+    // Whatever comes of it, it is let go again unless a mapping is added.
+    if (library != nullptr && library->live_mappings == 0) leaving_.push_back({library, kNobody, 0});
+    if (library != nullptr && shows(file, identity)) {
+      if (on_found) on_found(*library, pid);
+      return library;
+    }
+    // What was read is not what has that number.
+    object_.forget_module(*number);
+  }
+  return Error(ErrorKind::kGone, path + " is another file by now");
 }
 
 Result<ProcessTracker::Found> ProcessTracker::find_library(pid_t pid, const proc::Mapping& mapping) {
@@ -116,7 +149,9 @@ Result<ProcessTracker::Found> ProcessTracker::find_library(pid_t pid, const proc
   if (!stamp) return std::move(stamp).error();
   Result<UniqueFd> file = proc::open_mapped_file(pid, mapping);
   if (!file) return std::move(file).error();
-  Result<library::Library*> library = find_library(std::move(*file), mapping.path, 0);
+  // The list may be older than the mapping: what is opened has the right to say what it is.
+  const std::string path = path_of(*file, mapping.path);
+  Result<library::Library*> library = find_library(std::move(*file), path, pid, 0);
   if (!library) return std::move(library).error();
   return Found{*library, *stamp};
 }
@@ -143,6 +178,7 @@ Result<bool> ProcessTracker::add_mapping(TracedProcess& process, const proc::Map
   process.addresses.add({mapping, &library, found->stamp});
   std::erase_if(leaving_,
                 [&](const Leaving& leaving) { return leaving.library == &library && leaving.pid == process.pid; });
+  told_.insert(&library);
   if (on_change) {
     on_change({true, process.pid, &library, mapping.start, mapping.end, mapping.file_offset,
                *armed ? monotonic_ns() - since_ns : 0});
@@ -171,6 +207,12 @@ void ProcessTracker::let_go(TracedProcess& process, const std::vector<MappedLibr
   }
 }
 
+std::vector<library::Library*> ProcessTracker::make_way_for_writers() {
+  std::vector<library::Library*> libraries;
+  kernel::detach_all(armer_.disarm_contested(&libraries));
+  return libraries;
+}
+
 void ProcessTracker::retire_unmapped() {
   ProbeArmer::Links released;
   const std::uint64_t now = monotonic_ns();
@@ -196,33 +238,53 @@ void ProcessTracker::meet_modules() {
     unmet_.push_back(next_module_);
   std::erase_if(unmet_, [this](std::uint32_t number) {
     if (__atomic_load_n(&object_.modules()[number].known, __ATOMIC_ACQUIRE) == 0) return false;
-    if (cache_.find(number) == nullptr) meet(number);
+    meet(number);
     return true;
   });
 }
 
-/// Gets to know a file whose mapping has gone before it was read.
+/// Gets to know a file, unless a mapping that was read has shown it.
 void ProcessTracker::meet(std::uint32_t number) {
   const tr_module& module = object_.modules()[number];
-  library::Library* library = find_by_path(number);
-  if (library == nullptr) {
-    log::verbose("{} was mapped by pid {} and gone before it could be read", name_of(module), module.tgid);
-    library = &cache_.add_lost(number, identity_of(module), name_of(module));
-  }
-  if (library->live_mappings > 0) return;
   const auto pid = static_cast<pid_t>(module.tgid);
+  library::Library* library = cache_.find(number);
+  if (library == nullptr) library = find_by_mapping(number);
+  if (library == nullptr) library = find_by_path(number);
+  if (library == nullptr) {
+    library = &cache_.add_lost(number, identity_of(module), name_of(module));
+    if (!library->was_inspected())
+      log::verbose("{} was mapped by pid {} and gone before it could be read", name_of(module), pid);
+    if (on_found) on_found(*library, pid);
+  }
+  // The tracer itself has mapped files to identify them.
+  if (pid == ::getpid() || library->live_mappings > 0 || !told_.insert(library).second) return;
   LibraryChange change{true, pid, library, module.start, module.end, module.file_offset, 0};
   if (on_change) on_change(change);
   change.loaded = false;
   if (on_change) on_change(change);
-  leaving_.push_back({library, pid, 0});
+}
+
+library::Library* ProcessTracker::find_by_mapping(std::uint32_t number) {
+  const tr_module& module = object_.modules()[number];
+  const auto pid = static_cast<pid_t>(module.tgid);
+  proc::Mapping mapping;
+  mapping.start = module.start;
+  mapping.end = module.end;
+  mapping.path = name_of(module);
+  Result<UniqueFd> file = proc::open_mapped_file(pid, mapping);
+  if (!file) return nullptr;
+  const std::string path = path_of(*file, mapping.path);
+  Result<library::Library*> library = find_library(std::move(*file), path, pid, number);
+  return library ? *library : nullptr;
 }
 
 library::Library* ProcessTracker::find_by_path(std::uint32_t number) {
-  for (const std::string& path : paths_to_try(object_.modules()[number])) {
-    UniqueFd file = open_regular(path);
+  const tr_module& module = object_.modules()[number];
+  for (const PathToTry& path : paths_to_try(module)) {
+    UniqueFd file = open_regular(path.root + path.seen);
     if (!file.valid()) continue;
-    Result<library::Library*> library = find_library(std::move(file), path, number);
+    Result<library::Library*> library =
+        find_library(std::move(file), path.seen, static_cast<pid_t>(module.tgid), number);
     if (library) return *library;
   }
   return nullptr;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,8 @@ class ProcessTracker {
 
   /// Told of each change, before probes of an unloaded library's file are let go.
   std::function<void(const LibraryChange&)> on_change;
+  /// A library is known whose file has not been handed out since it was last retired; `pid` maps it or has mapped it.
+  std::function<void(const library::Library&, pid_t pid)> on_found;
   /// The last moment at which a library's file is open.
   std::function<void(library::Library&)> before_retire;
 
@@ -71,6 +74,9 @@ class ProcessTracker {
   /// Gets to know the files that the kernel half has numbered since the last call, as far as no mapping that was read
   /// has shown them: some come and go faster than mappings can be read.
   void meet_modules();
+
+  /// Somebody wants to write to files that are armed: lets go of these before anything else. Returns their libraries.
+  std::vector<library::Library*> make_way_for_writers();
 
   /// Retires the libraries that no traced process maps any more, each after a call of `before_retire`. Not done at
   /// once, so that the caller can first resolve the stacks that mention them.
@@ -99,11 +105,12 @@ class ProcessTracker {
 
   Result<bool> read_once(TracedProcess& process, std::uint64_t since_ns);
   Result<Found> find_library(pid_t pid, const proc::Mapping& mapping);
-  Result<library::Library*> find_library(UniqueFd file, const std::string& path, std::uint32_t expected);
+  Result<library::Library*> find_library(UniqueFd file, const std::string& path, pid_t pid, std::uint32_t expected);
   bool is_same_file(pid_t pid, MappedLibrary& mapped);
   Result<bool> add_mapping(TracedProcess& process, const proc::Mapping& mapping, std::uint64_t since_ns);
   void let_go(TracedProcess& process, const std::vector<MappedLibrary>& mapped);
   void meet(std::uint32_t number);
+  library::Library* find_by_mapping(std::uint32_t number);
   library::Library* find_by_path(std::uint32_t number);
   bool is_mapped_by(pid_t pid, const library::Library& library) const;
 
@@ -113,7 +120,8 @@ class ProcessTracker {
   std::map<std::uint32_t, std::unique_ptr<TracedProcess>> processes_;
   kernel::Detacher detacher_;
   std::uint32_t next_module_ = 1;
-  std::vector<std::uint32_t> unmet_;  ///< numbers given out, not yet filled in by the kernel half
+  std::set<const library::Library*> told_;  ///< those that on_change has been called for
+  std::vector<std::uint32_t> unmet_;        ///< numbers given out, not yet filled in by the kernel half
 
   /// A library that a process does not map any more, and whose probes or file are still to be let go.
   struct Leaving {

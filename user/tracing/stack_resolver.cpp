@@ -64,6 +64,11 @@ void StackResolver::poll() {
   }
 }
 
+void StackResolver::finish() {
+  is_last_ = true;
+  poll();
+}
+
 bool StackResolver::resolve(heap::StackId id) {
   const tr_stack& stored = object_.stacks()[id];
   const std::uint32_t space = __atomic_load_n(&stored.space, __ATOMIC_ACQUIRE);
@@ -100,16 +105,17 @@ bool StackResolver::resolve_frames(const tr_stack& stored, const TracedProcess& 
     const library::Library* library = cache_.find(TR_FRAME_MODULE(stored_frame));
     if (TR_FRAME_MODULE(stored_frame) == TR_MODULE_UNKNOWN) {
       const AddressSpace& addresses = process.addresses;
-      if (addresses.announcements() < stored.announcements && process.is_live()) return false;
+      if (addresses.is_older_than(stored.announcements) && process.is_live()) return false;
       const MappedLibrary* mapped = addresses.find(offset);
-      if (addresses.announcements() != stored.announcements || mapped == nullptr) {
+      if (!addresses.is_as_of(stored.announcements) || mapped == nullptr) {
         out.end = heap::StackEnd::kBusy;
         return true;
       }
       library = mapped->library;
       offset = offset - mapped->mapping.start + mapped->mapping.file_offset;
     }
-    if (library == nullptr) return false;
+    // Of a library that was missed nobody knows which address an offset is; it may be seen yet.
+    if (library == nullptr || (!library->was_inspected() && !is_last_)) return false;
     std::optional<std::uint64_t> address;
     if (library->image()) address = library->image()->address_of_offset(offset);
     if (i > 1 && calls_main(*library, address.value_or(offset))) {
@@ -117,6 +123,7 @@ bool StackResolver::resolve_frames(const tr_stack& stored, const TracedProcess& 
       out.end = heap::StackEnd::kComplete;
       return true;
     }
+    out.has_missed_library = out.has_missed_library || !library->was_inspected();
     frame.module = library->module_id();
     frame.module_address = address.value_or(offset) + behind;
     out.frames.push_back(frame);
@@ -140,10 +147,16 @@ void StackResolver::remember(heap::Stack stack) {
   stacks_.push_back(std::move(stack));
   by_id_[id] = &stacks_.back();
   by_meaning_.emplace(hash, id);
+  new_.push_back(id);
+}
+
+void StackResolver::mark_missed(heap::StackId id) {
+  const auto found = std::ranges::find(stacks_, canonical(id), &heap::Stack::id);
+  if (found != stacks_.end()) found->has_missed_library = true;
 }
 
 const heap::Stack* StackResolver::find(heap::StackId id) const {
-  static const heap::Stack kNone{kNoStack, 0, {}, heap::StackEnd::kNotRecorded};
+  static const heap::Stack kNone{kNoStack, 0, {}, heap::StackEnd::kNotRecorded, false};
   if (id == kNoStack) return &kNone;
   return id < by_id_.size() ? by_id_[id] : nullptr;
 }

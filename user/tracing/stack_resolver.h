@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "heap/stack.h"
@@ -26,6 +27,14 @@ class StackResolver {
 
   /// Resolves everything that was stored since the last call. Costs time in proportion to that.
   void poll();
+  /// The same, for the last time: what waited for a library to be seen again has waited in vain.
+  void finish();
+
+  /// The stacks that were resolved since the last call, those that mean something new.
+  std::vector<heap::StackId> take_new() { return std::exchange(new_, {}); }
+
+  /// The names of a stack's functions are lost with the file of a library.
+  void mark_missed(heap::StackId id);
 
   /// The stack, or nullptr when the id is unknown or not resolved yet. Stays valid. kNoStack has no frames.
   const heap::Stack* find(heap::StackId id) const;
@@ -46,6 +55,8 @@ class StackResolver {
   std::vector<heap::StackId> canonical_;                              ///< index: id
   std::unordered_multimap<std::uint64_t, heap::StackId> by_meaning_;  ///< hash of pid and frames → first id
   std::vector<heap::StackId> incomplete_;  ///< ids given out, not yet filled in by the kernel half
+  std::vector<heap::StackId> new_;
+  bool is_last_ = false;
   heap::StackId next_ = 1;
 };
 

@@ -117,7 +117,7 @@ struct inode {
   unsigned int i_generation;
   struct super_block* i_sb;
 };
-/* The change time: since Linux 6.11, since 6.6, and before. */
+/* The times of last change: since Linux 6.11, since 6.6 (6.7), and before. */
 struct inode___split {
   unsigned long i_ino;
   long long i_size;
@@ -125,12 +125,16 @@ struct inode___split {
   struct super_block* i_sb;
   long long i_ctime_sec;
   unsigned int i_ctime_nsec;
+  long long i_mtime_sec;
+  unsigned int i_mtime_nsec;
 };
 struct inode___private {
   struct timespec64 __i_ctime;
+  struct timespec64 __i_mtime;
 };
 struct inode___plain {
   struct timespec64 i_ctime;
+  struct timespec64 i_mtime;
 };
 
 struct qstr {

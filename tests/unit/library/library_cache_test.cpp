@@ -38,6 +38,8 @@ class LibraryCacheTest : public testing::Test {
     identity.inode = status.st_ino;
     identity.generation = 1;
     identity.size_bytes = static_cast<std::uint64_t>(status.st_size);
+    identity.modified_ns = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000U +
+                           static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
     identity.changed_ns = static_cast<std::uint64_t>(status.st_ctim.tv_sec) * 1'000'000'000U +
                           static_cast<std::uint64_t>(status.st_ctim.tv_nsec);
     return identity;
@@ -183,7 +185,7 @@ TEST_F(LibraryCacheTest, ALibraryThatNobodyCouldOpenIsRetiredUntilItIsSeen) {
 
 TEST(FileIdentityTest, ReadsTheKernelsEncoding) {
   const FileIdentity identity =
-      FileIdentity::of({.inode = 12, .changed_ns = 34, .size = 56, .device = 259 << 20 | 3, .generation = 78});
+      FileIdentity::of({.inode = 12, .changed_ns = 34, .size = 56, .device = 259 << 20 | 3, .generation = 78}, 90);
   EXPECT_EQ(identity.device(), "259:3");
   EXPECT_EQ(identity.inode, 12U);
   EXPECT_EQ(identity.size_bytes, 56U);

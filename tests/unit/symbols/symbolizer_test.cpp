@@ -297,6 +297,35 @@ TEST_F(SymbolizerTest, ReadsADeletedFileThroughItsDescriptor) {
   expect_deep_frames(symbolizer.symbolize(exact(deep_address())));
 }
 
+TEST_F(SymbolizerTest, AsksAFileNoMoreThatWasWrittenTo) {
+  const std::string path = variant("overwritten", "cp $IN $OUT");
+  struct stat status {};
+  ASSERT_EQ(stat(path.c_str(), &status), 0);
+  ModuleFile module = module_at(path);
+  module.size_bytes = static_cast<std::uint64_t>(status.st_size);
+  module.modified_ns = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000U +
+                       static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
+  Symbolizer symbolizer;
+  symbolizer.add_module(0, std::move(module));
+  const std::vector<SourceFrame>& before = symbolizer.symbolize(exact(deep_address()));
+  expect_deep_frames(before);
+  const timespec later[2] = {{1, 0}, {1, 0}};
+  ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), later, 0), 0);
+  EXPECT_FALSE(symbolizer.symbolize(exact(total())).back().named);
+  expect_deep_frames(symbolizer.symbolize(exact(deep_address())));
+}
+
+TEST_F(SymbolizerTest, AsksAgainWhatItCouldNotAnswerWhenTheFileIsBack) {
+  Symbolizer symbolizer;
+  symbolizer.add_module(0, module_at(program_->path()));
+  symbolizer.release_module(0);
+  const std::vector<SourceFrame>& answer = symbolizer.symbolize(exact(deep_address()));
+  EXPECT_FALSE(answer.back().named);
+  symbolizer.add_module(0, module_at(program_->path()));
+  symbolizer.symbolize(exact(deep_address()));
+  expect_deep_frames(answer);
+}
+
 TEST_F(SymbolizerTest, OpensTheFileBelowTheRootWhenThereIsNoDescriptor) {
   ModuleFile module{"/full", "", UniqueFd(), program_->directory().path()};
   Symbolizer symbolizer;

@@ -100,6 +100,17 @@ TEST_F(AddressSpaceTest, FindsWhatIsMappedAtAnAddress) {
   EXPECT_EQ(space_.find(0x30000)->library, &b_);
 }
 
+TEST_F(AddressSpaceTest, KnowsBetweenWhichAnnouncementsItWasRead) {
+  space_.set_announcements(4, 4);
+  EXPECT_TRUE(space_.is_as_of(4));
+  EXPECT_FALSE(space_.is_as_of(5));
+  EXPECT_TRUE(space_.is_older_than(5));
+  EXPECT_FALSE(space_.is_older_than(4));
+  space_.set_announcements(4, 6);
+  for (std::uint32_t announcements : {4U, 5U, 6U}) EXPECT_FALSE(space_.is_as_of(announcements));
+  EXPECT_FALSE(space_.is_older_than(6));
+}
+
 TEST_F(AddressSpaceTest, TheEndOfAProcessEndsEveryMapping) {
   space_.add({map_a_, &a_, {}});
   space_.add({map_b_, &b_, {}});
