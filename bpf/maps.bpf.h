@@ -114,6 +114,14 @@ struct {
   __type(value, struct tr_range);
 } ranges SEC(".maps");
 
+/* Always empty: see keep_kernel_stack(). */
+struct {
+  __uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} no_programs SEC(".maps");
+
 /*
  * A thread's state; see tr_thread. Task storage rather than per-CPU scratch: uprobe programs are preemptible, so two
  * threads can be inside the same program on one CPU. Freed by the kernel with the thread. No memory: thread_state.

@@ -10,18 +10,34 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/*
+ * Since Linux 6.13 a program of this type may get a stack of its own, one per CPU, in place of the kernel's. Programs
+ * on uprobes can be preempted, and another thread that runs the same program on the same CPU would then write into it:
+ * seen on a preemptible Linux 7.3 as sizes and addresses of one call in the books of another. A program with a tail
+ * call in it is left on the kernel's stack; this one is never made, and the verifier removes it.
+ */
+TR_INLINE void keep_kernel_stack(void* ctx) {
+  if (config.max_frames == 0) bpf_tail_call(ctx, &no_programs, 0);
+}
+
 /* At the probe site of every allocator function; the cookie says what the function is. */
 SEC("uprobe")
-int heap_entry(struct pt_regs* ctx) { return heap_enter(ctx, bpf_get_attach_cookie(ctx)); }
+int heap_entry(struct pt_regs* ctx) {
+  keep_kernel_stack(ctx);
+  return heap_enter(ctx, bpf_get_attach_cookie(ctx));
+}
 
 /* At the return of those that hand out blocks. */
 SEC("uretprobe")
-int heap_return(struct pt_regs* ctx) { return heap_leave(ctx); }
+int heap_return(struct pt_regs* ctx) {
+  keep_kernel_stack(ctx);
+  return heap_leave(ctx);
+}
 
 /* In the dynamic linker. */
 SEC("uprobe")
 int library_entry(struct pt_regs* ctx) {
-  (void)ctx;
+  keep_kernel_stack(ctx);
   return library_enter();
 }
 

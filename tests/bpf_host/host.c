@@ -157,6 +157,13 @@ struct task_struct* bpf_get_current_task_btf(void) {
   return &current->task;
 }
 
+long bpf_tail_call(void* ctx, void* programs, __u32 index) {
+  (void)ctx;
+  (void)programs;
+  (void)index;
+  return -1;
+}
+
 long bpf_loop(__u32 count, void* callback, void* context, __u64 flags) {
   __u32 i = 0;
   (void)flags;

@@ -42,6 +42,7 @@ void* bpf_task_storage_get(void* map, struct task_struct* task, void* value, __u
 struct task_struct* bpf_get_current_task_btf(void);
 __u64 bpf_get_current_pid_tgid(void);
 __u64 bpf_get_attach_cookie(void* ctx);
+long bpf_tail_call(void* ctx, void* programs, __u32 index);
 long bpf_loop(__u32 count, void* callback, void* context, __u64 flags);
 long bpf_find_vma(struct task_struct* task, __u64 address, void* callback, void* context, __u64 flags);
 

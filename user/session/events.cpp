@@ -90,6 +90,7 @@ void Session::process_forked(const tr_event& event) {
 void Session::refresh(tracing::TracedProcess& process, std::uint64_t since_ns) {
   if (Result<void> read = tracker_->refresh(process, since_ns); !read && read.error().kind() != ErrorKind::kGone)
     log::verbose("pid {}: {}", process.pid, read.error().message());
+  if (process.is_live() && process.is_unsettled) changed_.try_emplace(process.space, since_ns);
 }
 
 /// Reads the mappings of the processes that have announced a change, each once for all its announcements.

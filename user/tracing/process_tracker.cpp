@@ -106,13 +106,16 @@ Result<bool> ProcessTracker::read_once(TracedProcess& process, std::uint64_t sin
   const AddressSpace::Update update =
       process.addresses.update(*mappings, [&](MappedLibrary& mapped) { return is_same_file(process.pid, mapped); });
   Result<bool> settled = true;
+  process.is_unsettled = false;
   for (const proc::Mapping& mapping : update.appeared) {
     Result<bool> armed = add_mapping(process, mapping, since_ns);
     // A mapping that went away in between is no failure: another announcement follows.
     if (!armed && armed.error().kind() != ErrorKind::kGone) {
+      process.is_unsettled = true;
       settled = std::move(armed).error();
       break;
     }
+    if (!armed) process.is_unsettled = true;
     if (armed && *armed) settled = false;
   }
   process.addresses.set_announcements(before, announcements());

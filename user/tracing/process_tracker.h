@@ -28,6 +28,7 @@ struct TracedProcess {
   AddressSpace addresses;
   bool replaced = false;  ///< by exec: its libraries stay armed until end()
   bool ended = false;
+  bool is_unsettled = false;  ///< a mapping could not be read at the last refresh: look again soon
 
   bool is_live() const { return !ended && !replaced; }
 };
