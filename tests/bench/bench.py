@@ -9,10 +9,12 @@ import argparse
 import json
 import pathlib
 import statistics
+import subprocess
 import sys
 import tempfile
 
 import instruments
+import loading
 from instruments import Failed, Floor, Pairs, Tracer
 
 # (name, how many threads, what is attached)
@@ -129,14 +131,15 @@ def print_table(bench):
         print(f"{name:<27}{value:>8.2f}   {verdict:<7}{says}".rstrip())
 
 
-def print_json(bench):
+def print_json(bench, loaded):
     cases = {
         name: {"median_ns": statistics.median(values), "lowest_ns": min(values), "highest_ns": max(values), "ns": values}
         for name, values in bench.samples.items()
         if name not in bench.skipped
     }
     ratios = [{"name": name, "value": value, "met": met} for name, value, met, _ in bench.ratios()]
-    print(json.dumps({"cases": cases, "ratios": ratios, "skipped": bench.skipped, "probes": bench.floor}, indent=2))
+    print(json.dumps({"cases": cases, "ratios": ratios, "skipped": bench.skipped, "probes": bench.floor,
+                      "loading": loaded}, indent=2))
 
 
 def parse_arguments():
@@ -158,7 +161,15 @@ def main():
             bench.round()
         except (Failed, OSError) as failure:
             sys.exit(f"bench: {failure}")
-    print_json(bench) if arguments.json else print_table(bench)
+    try:
+        loaded = loading.measure(bench.build)
+    except (Failed, OSError, subprocess.TimeoutExpired) as failure:
+        sys.exit(f"bench: loading: {failure}")
+    if arguments.json:
+        print_json(bench, loaded)
+    else:
+        print_table(bench)
+        loading.print_lines(loaded)
     if arguments.check and any(met is False for _, _, met, _ in bench.ratios()):
         sys.exit(1)
 
