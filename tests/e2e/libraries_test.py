@@ -4,6 +4,7 @@
 import os
 
 import harness
+import loader
 from harness import BACKENDS, Case, Target, site
 
 
@@ -72,6 +73,27 @@ class LibrariesTest(Case):
                          if record["path"].endswith("/plugin_throws.so")]
                 self.assertGreaterEqual(len(loads), 1)
                 self.assertGreater(records.summary["alloc_objects_total"], 4000)
+
+    def test_a_program_of_another_c_library(self):
+        """musl: linker and allocator are one file, and what was loaded once stays."""
+        program = loader.compile_musl(self.folder / "program", ["musl_program.c"])
+        plugins = [loader.compile_musl(self.folder / f"{name}.so", ["loader_plugin.c"], "-DNAME=take_block", "-shared",
+                                       "-fPIC") for name in ("first", "second")]
+        for backend in BACKENDS:
+            with self.subTest(backend=backend):
+                target = Target(self, [str(program), *map(str, plugins), str(plugins[0])])
+                tracer = self.attach(target, "--probe-backend", backend)
+                target.go()
+                self.assertEqual(target.out.next(), "done")
+                self.assertEqual(target.finish(), 0)
+                records = tracer.finish()
+                self.assert_nothing_lost(records)
+                self.assertEqual(records.by_function("take_block"), site(120, 1000))
+                self.assertEqual(records.by_function("own_block"), site(60, 300, live=30))
+                self.assertEqual(records.summary["alloc_bytes_total"], 120 * 1000 + 60 * 300)
+                loaded = [os.path.basename(record["path"]) for record in records.of("library", event="load")]
+                self.assertEqual(loaded.count("first.so"), 1)
+                self.assertEqual(loaded.count("second.so"), 1)
 
 
 if __name__ == "__main__":

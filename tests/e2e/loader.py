@@ -34,6 +34,12 @@ def compile_family(path, function, *options):
                            "-fno-builtin", "-Wl,-Bsymbolic", *options)
 
 
+def compile_musl(path, sources, *options):
+    subprocess.run(["musl-gcc", "-O1", "-g", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", *options, "-o",
+                    path, *(SOURCES / source for source in sources)], check=True, timeout=HANG)
+    return path
+
+
 def run(*command):
     subprocess.run([str(word) for word in command], check=True, timeout=HANG, stdout=subprocess.DEVNULL)
 

@@ -40,21 +40,25 @@ void Session::learn() {
   tracker_->meet_modules();
   resolver_->poll();
   for (const heap::StackId id : resolver_->take_new()) {
-    bool has_names = true;
-    for (const heap::Frame& frame : resolver_->find(id)->frames) {
-      if (transient_modules_.contains(frame.module)) has_names = symbolizer_.symbolize(frame).back().named && has_names;
-    }
-    if (!has_names) nameless_.push_back(id);
+    if (lacks_answers(*resolver_->find(id))) unanswered_.push_back(id);
   }
 }
 
+/// True when a name is missing because the file could not be read, rather than because it has none there. Asks for all
+/// of the names, so that they are known before the files go.
+bool Session::lacks_answers(const heap::Stack& stack) {
+  bool lacks = false;
+  for (const heap::Frame& frame : stack.frames) {
+    if (!transient_modules_.contains(frame.module)) continue;
+    lacks |= !symbolizer_.symbolize(frame).back().named && !symbolizer_.can_answer(frame.module);
+  }
+  return lacks;
+}
+
 /// Counts as lost what has no names because a file could not be read, or was overwritten before it was.
-void Session::count_nameless() {
-  for (const heap::StackId id : nameless_) {
-    for (const heap::Frame& frame : resolver_->find(id)->frames) {
-      if (!transient_modules_.contains(frame.module) || symbolizer_.symbolize(frame).back().named) continue;
-      if (!symbolizer_.can_answer(frame.module)) resolver_->mark_missed(id);
-    }
+void Session::count_unanswered() {
+  for (const heap::StackId id : unanswered_) {
+    if (lacks_answers(*resolver_->find(id))) resolver_->mark_missed(id);
   }
 }
 
@@ -212,18 +216,16 @@ void Session::library_changed(const tracing::LibraryChange& change) {
 
 /// Looks up the names that stacks need from a library, in those that are new since it was last asked for.
 void Session::look_up_names(const library::Library& library) {
-  heap::StackId& first = named_.try_emplace(library.module_id(), 1).first->second;
+  std::size_t& next = named_[library.module_id()];
+  const std::deque<heap::Stack>& stacks = resolver_->stacks();
   std::set<std::pair<std::uint64_t, bool>> seen;
-  const heap::StackId count = object_->stack_count();
-  for (heap::StackId id = first; id < count && seen.size() < kMostNamesKept; ++id) {
-    const heap::Stack* stack = resolver_->find(id);
-    if (stack == nullptr || stack->id != id) continue;
-    for (const heap::Frame& frame : stack->frames) {
+  for (; next < stacks.size() && seen.size() < kMostNamesKept; ++next) {
+    for (const heap::Frame& frame : stacks[next].frames) {
       if (frame.module == library.module_id() && seen.emplace(frame.module_address, frame.exact).second)
         symbolizer_.symbolize(frame);
     }
   }
-  first = count;
+  next = stacks.size();
 }
 
 void Session::forget_names(const library::Library& library) {

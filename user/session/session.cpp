@@ -98,7 +98,7 @@ Result<void> Session::finish() {
   drain_events();
   resolver_->finish();
   learn();
-  count_nameless();
+  count_unanswered();
   if (failure_) return std::move(*failure_);
   outcome_.aborted = outcome_.aborted || is_interrupted_again();
   if (outcome_.aborted) return {};

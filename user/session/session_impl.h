@@ -53,7 +53,8 @@ class Session {
   void refresh(tracing::TracedProcess& process, std::uint64_t since_ns);
   void refresh_changed();
   void learn();
-  void count_nameless();
+  bool lacks_answers(const heap::Stack& stack);
+  void count_unanswered();
   void go_on(pid_t pid, std::uint32_t holds);
   void process_forked(const tr_event& event);
   void process_executed(const tr_event& event);
@@ -122,9 +123,9 @@ class Session {
   std::vector<Replaced> replaced_;
   std::map<std::uint32_t, std::uint64_t> changed_;  ///< address space → when the first change was announced
   std::set<std::uint32_t> open_modules_;            ///< libraries whose file the symbolizer holds
-  std::vector<heap::StackId> nameless_;             ///< stacks with a frame in one of these that has no name yet
+  std::vector<heap::StackId> unanswered_;           ///< stacks with a frame in one of these that could not be read yet
   std::set<std::uint32_t> transient_modules_;       ///< libraries that were loaded while the trace ran
-  std::map<std::uint32_t, heap::StackId> named_;    ///< module → first stack whose frames in it may have no names yet
+  std::map<std::uint32_t, std::size_t> named_;      ///< module → how many stacks have been asked for names from it
 
   std::uint64_t start_ns_ = 0;      ///< of the run: the zero of every record's t_ns
   std::uint64_t began_ns_ = 0;      ///< when all targets were attached

@@ -221,7 +221,9 @@ void ProcessTracker::retire_unmapped() {
   const std::uint64_t now = monotonic_ns();
   for (const Leaving& leaving : std::exchange(leaving_, {})) {
     library::Library& library = *leaving.library;
-    if (now < leaving.deadline_ns && links_of(library.file()) > 0) {
+    const bool may_come_back = now < leaving.deadline_ns && links_of(library.file()) > 0;
+    const bool is_untold = std::ranges::any_of(untold_, [&](const auto& untold) { return untold.library == &library; });
+    if (may_come_back || is_untold) {
       leaving_.push_back(leaving);
       continue;
     }
@@ -237,6 +239,7 @@ void ProcessTracker::retire_unmapped() {
 }
 
 void ProcessTracker::meet_modules() {
+  tell_transient();
   for (const std::uint32_t count = object_.module_count(); next_module_ < count; ++next_module_)
     unmet_.push_back(next_module_);
   std::erase_if(unmet_, [this](std::uint32_t number) {
@@ -252,7 +255,7 @@ void ProcessTracker::meet(std::uint32_t number) {
   const auto pid = static_cast<pid_t>(module.tgid);
   library::Library* library = cache_.find(number);
   if (library == nullptr) library = find_by_mapping(number);
-  if (library == nullptr) library = find_by_path(number);
+  if (library == nullptr) library = find_again(number);
   if (library == nullptr) {
     library = &cache_.add_lost(number, identity_of(module), name_of(module));
     if (!library->was_inspected())
@@ -260,11 +263,21 @@ void ProcessTracker::meet(std::uint32_t number) {
     if (on_found) on_found(*library, pid);
   }
   // The tracer itself has mapped files to identify them.
-  if (pid == ::getpid() || library->live_mappings > 0 || !told_.insert(library).second) return;
-  LibraryChange change{true, pid, library, module.start, module.end, module.file_offset, 0};
-  if (on_change) on_change(change);
-  change.loaded = false;
-  if (on_change) on_change(change);
+  if (pid != ::getpid() && library->live_mappings == 0 && !told_.contains(library))
+    untold_.push_back({library, number});
+}
+
+/// Tells of the files that were met in the last round and that no mapping has shown since: they have come and gone.
+void ProcessTracker::tell_transient() {
+  for (const auto& [library, number] : std::exchange(untold_, {})) {
+    if (library->live_mappings > 0 || !told_.insert(library).second) continue;
+    const tr_module& module = object_.modules()[number];
+    const auto pid = static_cast<pid_t>(module.tgid);
+    LibraryChange change{true, pid, library, module.start, module.end, module.file_offset, 0};
+    if (on_change) on_change(change);
+    change.loaded = false;
+    if (on_change) on_change(change);
+  }
 }
 
 library::Library* ProcessTracker::find_by_mapping(std::uint32_t number) {
@@ -281,7 +294,7 @@ library::Library* ProcessTracker::find_by_mapping(std::uint32_t number) {
   return library ? *library : nullptr;
 }
 
-library::Library* ProcessTracker::find_by_path(std::uint32_t number) {
+library::Library* ProcessTracker::find_again(std::uint32_t number) {
   const tr_module& module = object_.modules()[number];
   for (const PathToTry& path : paths_to_try(module)) {
     UniqueFd file = open_regular(path.root + path.seen);

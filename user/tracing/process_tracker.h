@@ -76,6 +76,10 @@ class ProcessTracker {
   /// has shown them: some come and go faster than mappings can be read.
   void meet_modules();
 
+  /// Opens the file behind a number that the kernel half gave out, if it is still where it was, until
+  /// retire_unmapped(). nullptr if it is not.
+  library::Library* find_again(std::uint32_t number);
+
   /// Somebody wants to write to files that are armed: lets go of these before anything else. Returns their libraries.
   std::vector<library::Library*> make_way_for_writers();
 
@@ -112,7 +116,7 @@ class ProcessTracker {
   void let_go(TracedProcess& process, const std::vector<MappedLibrary>& mapped);
   void meet(std::uint32_t number);
   library::Library* find_by_mapping(std::uint32_t number);
-  library::Library* find_by_path(std::uint32_t number);
+  void tell_transient();
   bool is_mapped_by(pid_t pid, const library::Library& library) const;
 
   kernel::BpfObject& object_;
@@ -123,6 +127,13 @@ class ProcessTracker {
   std::uint32_t next_module_ = 1;
   std::set<const library::Library*> told_;  ///< those that on_change has been called for
   std::vector<std::uint32_t> unmet_;        ///< numbers given out, not yet filled in by the kernel half
+
+  /// A file that the kernel half has met, before a mapping of it was read.
+  struct Untold {
+    library::Library* library;
+    std::uint32_t number;
+  };
+  std::vector<Untold> untold_;
 
   /// A library that a process does not map any more, and whose probes or file are still to be let go.
   struct Leaving {

@@ -87,7 +87,7 @@ bool StackResolver::resolve(heap::StackId id) {
 
 /// False when a file is not known yet: its number has been given out and nobody has looked at it, or the mappings have
 /// not been read since the stack was taken.
-bool StackResolver::resolve_frames(const tr_stack& stored, const TracedProcess& process, heap::Stack& out) const {
+bool StackResolver::resolve_frames(const tr_stack& stored, const TracedProcess& process, heap::Stack& out) {
   for (std::uint32_t i = 0; i < stored.frame_count; ++i) {
     const std::uint64_t stored_frame =
         object_.chunks()[stored.first_chunk + i / TR_CHUNK_FRAMES].frame[i % TR_CHUNK_FRAMES];
@@ -116,6 +116,9 @@ bool StackResolver::resolve_frames(const tr_stack& stored, const TracedProcess& 
     }
     // Of a library that was missed nobody knows which address an offset is; it may be seen yet.
     if (library == nullptr || (!library->was_inspected() && !is_last_)) return false;
+    // Known from before, and used by a process that came and went meanwhile: the names will be asked for.
+    if (library->state() == library::State::kRetired && library->was_inspected())
+      tracker_.find_again(TR_FRAME_MODULE(stored_frame));
     std::optional<std::uint64_t> address;
     if (library->image()) address = library->image()->address_of_offset(offset);
     if (i > 1 && calls_main(*library, address.value_or(offset))) {

@@ -30,6 +30,9 @@ class StackResolver {
   /// The same, for the last time: what waited for a library to be seen again has waited in vain.
   void finish();
 
+  /// All that were resolved, those that mean something new, in this order. It only grows.
+  const std::deque<heap::Stack>& stacks() const { return stacks_; }
+
   /// The stacks that were resolved since the last call, those that mean something new.
   std::vector<heap::StackId> take_new() { return std::exchange(new_, {}); }
 
@@ -44,7 +47,7 @@ class StackResolver {
 
  private:
   bool resolve(heap::StackId id);
-  bool resolve_frames(const tr_stack& stored, const TracedProcess& process, heap::Stack& out) const;
+  bool resolve_frames(const tr_stack& stored, const TracedProcess& process, heap::Stack& out);
   void remember(heap::Stack stack);
 
   kernel::BpfObject& object_;
