@@ -38,15 +38,6 @@ TR_INLINE struct tr_thread* thread_state(__u64 flags) {
   return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, flags);
 }
 
-/* Where return probes send returning functions, 0 if the process has none yet. */
-TR_INLINE __u64 return_trampoline(void) {
-  struct task_struct* task = bpf_get_current_task_btf();
-  struct mm_struct* mm = task->mm;
-  if (!mm) return 0;
-  struct xol_area* area = mm->uprobes_state.xol_area;
-  return area ? area->vaddr : 0;
-}
-
 /*
  * Whether the call in flight is still on the stack below `sp`. Its return address has been replaced by the kernel's
  * trampoline for as long as it has not returned; anything else in that slot says that it was abandoned.
@@ -150,20 +141,17 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
     realloc_enter(t, space_id);
   }
   if (!t->skip) {
-    unwind(t, ctx->ip, ctx->sp, ctx->bp);
-    t->stack_id = locate_frames(t) == TR_LOOKUP_DONE ? stack_id_of(t) : TR_NO_STACK;
+    t->stack_id = unwind(t, ctx->ip, ctx->sp, ctx->bp) ? stack_id_of(t) : TR_NO_STACK;
   }
   t->sp = ctx->sp;
   return 0;
 }
 
-/* Takes the stack of the call in flight if another thread was changing the address space at its entry: its callers are
- * still mapped. */
+/* Goes on with the stack of the call in flight if another thread was changing the address space at its entry: its
+ * callers are still there. */
 TR_INLINE void finish_stack(struct tr_thread* t) {
   if (t->skip || t->stack_id != TR_NO_STACK) return;
-  t->is_last_try = 1;
-  if (locate_frames(t) == TR_LOOKUP_BUSY) keep_addresses(t);
-  t->is_last_try = 0;
+  finish_unwinding(t);
   t->stack_id = stack_id_of(t);
 }
 

@@ -81,7 +81,7 @@ struct {
 } stack_chunks SEC(".maps");
 
 /* Which number a file has. Written when it is met for the first time; user space removes one whose content turns out to
- * be another. Full: modules_full. */
+ * be another. Full: further files share TR_MODULE_UNNUMBERED. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, TR_MAX_MODULES);
@@ -97,6 +97,32 @@ struct {
   __type(key, __u32);
   __type(value, struct tr_module);
 } module_info SEC(".maps");
+
+/* Unwind tables by file number, their contents, and the rules that all of them share. Written by user space, read when
+ * an address is met for the first time. Full: user space drops the table that was not used for the longest time. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, TR_MAX_MODULES);
+  __type(key, __u32);
+  __type(value, struct tr_table);
+} tables SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1024);
+  __type(key, __u32);
+  __type(value, struct tr_words);
+} unwind_words SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, TR_MAX_RULES);
+  __type(key, __u32);
+  __type(value, struct tr_rule);
+} rules SEC(".maps");
 
 /* Addresses that were looked up before, of all processes; entries drive each other out. Kernel half only. */
 struct {
@@ -132,6 +158,12 @@ struct {
   __type(key, int);
   __type(value, struct tr_thread);
 } threads SEC(".maps");
+
+/* Stacks that user space has to finish. Full: they end where the table was missing. */
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 2 * 1024 * 1024);
+} raw_stacks SEC(".maps");
 
 /* Library and process events to user space. Full: events_full; user space then reads everything anew. */
 struct {

@@ -5,9 +5,9 @@
  * its inode says (tr_file_key), and a file that is met for the first time gets a number at once, whatever user space is
  * doing.
  *
- *   address ──► pcs (checked by layout) ──► frame
- *      └─ miss ──► last mapping of the thread (checked by layout) ──► frame
- *            └─ miss ──► bpf_find_vma ──► tr_file_key ──► modules ──► frame
+ *   address ──► pcs (checked by layout) ──► frame and rule
+ *      └─ miss ──► last mapping of the thread (checked by layout) ──► frame ──► rule (table.bpf.h)
+ *            └─ miss ──► bpf_find_vma ──► tr_file_key ──► modules ──► frame ──► rule
  *
  * What was looked up is believed for as long as the layout of the address space, a number that grows with every change
  * of its mappings, is the same. So an unmapped library is never believed in, and one that is mapped again is known
@@ -16,7 +16,7 @@
 #ifndef TRACER_BPF_MODULE_H
 #define TRACER_BPF_MODULE_H
 
-#include "bpf/space.bpf.h"
+#include "bpf/table.bpf.h"
 
 /* Names of a path that are kept, and the room for each; a longer path is not kept whole and cannot be opened. */
 #define TR_PATH_PARTS 16
@@ -32,8 +32,15 @@
 
 enum tr_lookup {
   TR_LOOKUP_DONE = 0,
-  TR_LOOKUP_NO_CODE, /* nothing executable is mapped there */
-  TR_LOOKUP_BUSY,    /* another thread changes the address space at this moment */
+  TR_LOOKUP_NO_CODE,  /* nothing executable is mapped there */
+  TR_LOOKUP_BUSY,     /* another thread changes the address space at this moment */
+  TR_LOOKUP_NO_TABLE, /* the file is known, its unwind table is not there yet */
+};
+
+/* What is known of an address. */
+struct tr_place {
+  __u64 frame; /* TR_FRAME without flags */
+  __u64 rule;  /* struct tr_rule */
 };
 
 struct tr_mapping {
@@ -44,6 +51,8 @@ struct tr_mapping {
   __u64 modified_ns;
   __u32 executable;
   __u32 has_file;
+  __u32 is_vdso;
+  __u32 padding;
 };
 
 /*
@@ -113,6 +122,8 @@ static long read_mapping(struct task_struct* task, struct vm_area_struct* vma, s
   out->file_offset = (__u64)vma->vm_pgoff << TR_PAGE_SHIFT;
   out->executable = (vma->vm_flags & TR_VM_EXEC) != 0;
   struct file* file = vma->vm_file;
+  struct mm_struct* mm = bpf_get_current_task_btf()->mm;
+  out->is_vdso = !file && mm && (__u64)mm->context.vdso == out->start;
   if (!file) return 0;
   out->has_file = 1;
   struct inode* inode = file->f_inode;
@@ -147,18 +158,12 @@ static long read_path(struct task_struct* task, struct vm_area_struct* vma, __u3
   return 0;
 }
 
-/* Gives a file its number; another thread may be doing the same. 0 when all are used. */
+/* Gives a file its number; another thread may be doing the same. */
 static TR_CHECKED_ONCE __u32 add_module(const struct tr_mapping* mapping, __u32 space_id) {
-  if (globals.next_module >= TR_MAX_MODULES) {
-    lose(TR_LOSS_MODULES_FULL);
-    return 0;
-  }
+  if (globals.next_module >= TR_MAX_MODULES) return TR_MODULE_UNNUMBERED;
   __u32 id = __sync_fetch_and_add(&globals.next_module, 1);
   struct tr_module* module = bpf_map_lookup_elem(&module_info, &id);
-  if (!module || id == 0) {
-    lose(TR_LOSS_MODULES_FULL);
-    return 0;
-  }
+  if (!module || id == 0) return TR_MODULE_UNNUMBERED;
   module->key = mapping->key;
   module->start = mapping->start;
   module->end = mapping->end;
@@ -169,7 +174,7 @@ static TR_CHECKED_ONCE __u32 add_module(const struct tr_mapping* mapping, __u32 
   bpf_find_vma(bpf_get_current_task_btf(), mapping->start, read_path, &id, 0);
   if (bpf_map_update_elem(&modules, &mapping->key, &id, BPF_NOEXIST)) {
     __u32* first = bpf_map_lookup_elem(&modules, &mapping->key);
-    return first ? *first : 0;
+    return first ? *first : TR_MODULE_UNNUMBERED;
   }
   module->known = 1;
   emit(TR_EVENT_MODULE, module->tgid, space_id, id);
@@ -177,7 +182,7 @@ static TR_CHECKED_ONCE __u32 add_module(const struct tr_mapping* mapping, __u32 
 }
 
 TR_INLINE __u32 module_of(const struct tr_mapping* mapping, __u32 space_id) {
-  if (!mapping->has_file) return 0;
+  if (!mapping->has_file) return mapping->is_vdso ? globals.vdso_module : 0;
   __u32* id = bpf_map_lookup_elem(&modules, &mapping->key);
   return id ? *id : add_module(mapping, space_id);
 }
@@ -255,80 +260,68 @@ TR_CHECKED_ONCE int look_up_range(struct tr_thread* t, __u64 address, __u32 layo
 }
 
 /* Two threads may write one entry at the same time: `check` holds only for the words of one of them. */
-TR_INLINE __u64 check_of(__u64 key, __u64 layout, __u64 stamp, __u64 frame) {
-  return key ^ (layout * 0x9e3779b97f4a7c15ULL) ^ (stamp * 0xc2b2ae3d27d4eb4fULL) ^ (frame * 0xd6e8feb86659fd93ULL);
+TR_INLINE __u64 check_of(__u64 key, const struct tr_pc* pc) {
+  return key ^ (pc->valid * 0x9e3779b97f4a7c15ULL) ^ (pc->frame * 0xc2b2ae3d27d4eb4fULL) ^
+         (pc->rule * 0xd6e8feb86659fd93ULL);
 }
+
+TR_INLINE __u32 fold(__u64 stamp) { return (__u32)(stamp >> 32) * 0x9e3779b1U ^ (__u32)stamp; }
 
 /* What is known of an address that is no code, in the place of a frame. */
 #define TR_NO_CODE (~0ULL)
+/* Where code can be: not in the first page, and below the kernel's half (without five-level page tables, which a
+ * program has to ask for). */
+#define TR_USER_START 4096ULL
+#define TR_USER_END (1ULL << 47)
 
-TR_INLINE enum tr_lookup frame_result(__u64 frame) { return frame == TR_NO_CODE ? TR_LOOKUP_NO_CODE : TR_LOOKUP_DONE; }
+TR_INLINE int place_result(const struct tr_pc* pc, struct tr_place* place) {
+  place->frame = pc->frame;
+  place->rule = pc->rule;
+  return pc->frame == TR_NO_CODE ? TR_LOOKUP_NO_CODE : TR_LOOKUP_DONE;
+}
 
-/* The frame of an address; `exact` unless it is a return address, which belongs to the call before it. */
-TR_INLINE int locate(struct tr_thread* t, __u64 address, bool exact, __u32 layout, __u64* frame) {
-  __u64 key = address ^ ((__u64)t->space << 48);
-  __u32 index = (__u32)((key * 0x9e3779b97f4a7c15ULL) >> (64 - TR_PC_BITS));
-  struct tr_pc* known = bpf_map_lookup_elem(&pcs, &index);
-  if (!known) return TR_LOOKUP_NO_CODE;
-  __u64 known_frame = known->frame, known_layout = known->layout, known_stamp = known->stamp;
-  bool is_known = known->check == check_of(key, known_layout, known_stamp, known_frame);
-  *frame = known_frame;
-  if (is_known && known_layout == layout) return frame_result(known_frame);
+/* Finds the place of an address in the thread's range. */
+TR_INLINE int place_in_range(struct tr_thread* t, __u64 address, __u64 looked_up, struct tr_place* place) {
+  __u32 module = t->range.module;
+  bool is_numbered = module != TR_MODULE_NONE && module != TR_MODULE_UNNUMBERED;
+  place->rule = 0;
+  place->frame = TR_FRAME(module, is_numbered ? address - t->range.bias : address);
+  if (!is_numbered || !config.use_tables) return TR_LOOKUP_DONE;
+  return find_rule(module, looked_up - t->range.bias, t->space, &place->rule) ? TR_LOOKUP_DONE : TR_LOOKUP_NO_TABLE;
+}
+
+/*
+ * The place of an address; `exact` unless it is a return address, which belongs to the call before it. Returns enum
+ * tr_lookup.
+ */
+TR_INLINE int locate(struct tr_thread* t, __u64 address, bool exact, __u32 layout, struct tr_place* place) {
   __u64 looked_up = exact ? address : address - 1;
+  if (looked_up < TR_USER_START || looked_up >= TR_USER_END) return TR_LOOKUP_NO_CODE;
+  __u64 key = address ^ (__u64)t->space << 48 ^ (__u64)exact << 63;
+  __u32 index = (__u32)((key * 0x9e3779b97f4a7c15ULL) >> (64 - TR_PC_BITS));
+  struct tr_pc* slot = bpf_map_lookup_elem(&pcs, &index);
+  if (!slot) return TR_LOOKUP_NO_CODE;
+  struct tr_pc known = *slot;
+  bool is_known = known.check == check_of(key, &known);
+  if (is_known && known.valid >> 32 == layout) return place_result(&known, place);
+
   int result = TR_LOOKUP_DONE;
   if (t->range_layout != layout || looked_up < t->range.start || looked_up >= t->range.end) {
     result = look_up_range(t, looked_up, layout);
     if (result == TR_LOOKUP_BUSY)
-      return is_known && known_stamp == t->range.stamp ? frame_result(known_frame) : TR_LOOKUP_BUSY;
+      return is_known && (__u32)known.valid == fold(t->range.stamp) ? place_result(&known, place) : TR_LOOKUP_BUSY;
   }
-  *frame = TR_NO_CODE;
-  if (result == TR_LOOKUP_DONE) *frame = TR_FRAME(t->range.module, t->range.module ? address - t->range.bias : address);
-  /* One that was recalled is believed once: the next look-up may succeed. */
-  if (t->range_layout == ~layout) return result;
-  known->frame = *frame;
-  known->layout = layout;
-  known->stamp = t->range.stamp;
-  known->check = check_of(key, layout, t->range.stamp, *frame);
+  place->frame = TR_NO_CODE;
+  place->rule = 0;
+  if (result == TR_LOOKUP_DONE) result = place_in_range(t, address, looked_up, place);
+  /* What was recalled is believed once: the next look-up may succeed. A table that is not there yet may come. */
+  if (t->range_layout == ~layout || result == TR_LOOKUP_NO_TABLE) return result;
+  known.valid = (__u64)layout << 32 | fold(t->range.stamp);
+  known.frame = place->frame;
+  known.rule = place->rule;
+  known.check = check_of(key, &known);
+  *slot = known;
   return result;
-}
-
-/*
- * Turns the addresses in `t` into frames, going on where the last attempt stopped; the stack ends before an address
- * that is no code. A function of its own, so that the verifier looks at it once. Returns enum tr_lookup: DONE or BUSY.
- */
-TR_CHECKED_ONCE int locate_frames(struct tr_thread* t) {
-  if (!t) return TR_LOOKUP_DONE;
-  __u32 layout = layout_of(t->space);
-  for (__u32 i = 0; i < TR_MAX_FRAMES; i++) {
-    if (i >= t->frame_count) break;
-    if (i < t->located) continue;
-    __u64 frame = 0;
-    int result = locate(t, t->frames[i], i == 0, layout, &frame);
-    if (result == TR_LOOKUP_BUSY) {
-      t->located = i;
-      return TR_LOOKUP_BUSY;
-    }
-    if (result == TR_LOOKUP_NO_CODE) {
-      t->frame_count = i;
-      t->stack_end = TR_END_FRAME;
-      break;
-    }
-    t->frames[i] = frame;
-  }
-  t->located = t->frame_count;
-  return TR_LOOKUP_DONE;
-}
-
-/* Leaves to user space what could not be looked up. */
-TR_CHECKED_ONCE int keep_addresses(struct tr_thread* t) {
-  if (!t) return 0;
-  for (__u32 i = 0; i < TR_MAX_FRAMES; i++) {
-    if (i >= t->frame_count) break;
-    if (i >= t->located) t->frames[i] = TR_FRAME(TR_MODULE_UNKNOWN, t->frames[i]);
-  }
-  struct tr_space* space = find_space(t->space);
-  t->announcements = space ? space->announcements : 0;
-  return 0;
 }
 
 /* The number of the file that the running process has mapped at `address`, 0 for none; negative: an errno. */

@@ -14,6 +14,7 @@
 #endif
 
 #include "bpf/abi/types.h"
+#include "bpf/abi/unwind.h"
 
 #define TR_INLINE static inline __attribute__((always_inline))
 /*
@@ -36,8 +37,8 @@ struct tr_range {
   __u32 space;
 };
 
-/* A call that copies a kilobyte of the target's stack costs 33 ns, one that copies a frame's 16 bytes 22. */
-#define TR_WINDOW_WORDS 128
+/* A call that copies two kilobytes of the target's stack costs 37 ns, one that copies a word 22. */
+#define TR_WINDOW_WORDS 256
 
 /*
  * What the tracer knows of a thread between the entry and the return of a call: the outermost allocator call in flight,
@@ -59,8 +60,8 @@ struct tr_thread {
   __u32 spare_stack; /* an id reserved for a stack that another thread stored first; used for the next new one */
   __u32 pause;       /* tr_globals.pause at the entry of the call in flight */
   __u32 frame_count;
-  __u32 located;         /* frames that are TR_FRAMEs already; the rest are addresses */
   __u32 stack_end;       /* enum tr_stack_end */
+  struct tr_walk walk;   /* where the walk of the stack has come to */
   struct tr_range range; /* the mapping that an address was last found in */
   __u32 range_layout;    /* … and the layout of the address space at that time */
   __u32 announcements;   /* tr_stack.announcements of the stack being taken */
@@ -69,20 +70,21 @@ struct tr_thread {
   __u64 window_start; /* target memory that `window` holds a copy of: part of the stack being walked … */
   __u64 window_size;  /* … this many bytes of it */
   __u64 window[TR_WINDOW_WORDS];
-  __u64 frames[TR_MAX_FRAMES + 1];
+  __u64 frames[TR_MAX_FRAMES];
 };
 
 /* Ranges kept per address space, for when its mappings cannot be looked up; address spaces share sets of these. */
 #define TR_RANGE_SETS 256
 #define TR_RANGES 32
 
-/* An address and the frame it stands for, as long as the layout of its address space is that one. Kernel half only. */
+/* An address, the frame it stands for and how to find the caller's, as long as the layout of its address space is that
+ * one. Kernel half only. */
 #define TR_PC_BITS 16
 struct tr_pc {
   __u64 check; /* check_of() the address and the other three */
-  __u64 layout;
-  __u64 stamp; /* see libraries_stamp() */
+  __u64 valid; /* layout << 32 | folded stamp, see libraries_stamp() */
   __u64 frame;
+  __u64 rule; /* struct tr_rule */
 };
 
 #endif

@@ -7,7 +7,7 @@
 #ifndef TRACER_BPF_STACK_H
 #define TRACER_BPF_STACK_H
 
-#include "bpf/space.bpf.h"
+#include "bpf/unwind.bpf.h"
 
 /* Keys tried for one hash. With 64 bits and 10^6 stacks even a second one is a matter of 10^-8. */
 #define TR_STACK_PROBES 4
@@ -82,9 +82,51 @@ TR_INLINE __u32 store_stack(struct tr_thread* t, __u64 key, __u32 space, bool* a
   return id;
 }
 
+/* Copies the stack from the last frame on. Pieces lie within a page each, so that one that is not there spoils no
+ * other.
+ */
+TR_INLINE void copy_stack(struct tr_raw_stack* raw, const struct tr_thread* t) {
+  raw->walk = t->walk;
+  raw->start = t->walk.sp & ~(TR_RAW_PIECE - 1ULL);
+  raw->size = 0;
+  for (__u32 i = 0; i < TR_RAW_PIECES; i++) {
+    const void* from = (const void*)(raw->start + i * TR_RAW_PIECE);
+    if (bpf_probe_read_user(raw->data + i * TR_RAW_PIECE, TR_RAW_PIECE, from)) break;
+    raw->size += TR_RAW_PIECE;
+  }
+}
+
+/* A new id for a stack that is not known to its end, with what user space needs to finish it. TR_NO_STACK when there is
+ * no room. */
+TR_CHECKED_ONCE __u32 raw_stack_id(struct tr_thread* t) {
+  if (!t) return TR_NO_STACK;
+  struct tr_raw_stack* raw = bpf_ringbuf_reserve(&raw_stacks, sizeof(*raw), 0);
+  if (!raw) return TR_NO_STACK;
+  bool again = false;
+  __u64 key = mix(hash_stack(t, t->space), bpf_ktime_get_ns());
+  struct tr_space* space = find_space(t->space);
+  copy_stack(raw, t);
+  t->announcements = space ? space->announcements : 0;
+  t->stack_end = TR_END_NO_TABLE | TR_END_RAW;
+  raw->stack_id = store_stack(t, key, t->space, &again);
+  if (raw->stack_id == TR_NO_STACK) {
+    t->announcements = 0;
+    t->stack_end = TR_END_NO_TABLE;
+    bpf_ringbuf_discard(raw, 0);
+    return TR_NO_STACK;
+  }
+  __u32 id = raw->stack_id;
+  bpf_ringbuf_submit(raw, 0);
+  return id;
+}
+
 /* The id under which the stack in `t` is accounted: its own, or no_stack_of() its space (counted as lost by reason). */
 TR_CHECKED_ONCE __u32 stack_id_of(struct tr_thread* t) {
   if (!t) return TR_NO_STACK;
+  if (t->stack_end == TR_END_NO_TABLE) {
+    __u32 raw = raw_stack_id(t);
+    if (raw != TR_NO_STACK) return raw;
+  }
   __u32 space = t->space;
   __u64 key = hash_stack(t, space);
   /* A key is tried again when another thread has just stored a stack there. */

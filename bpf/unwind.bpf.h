@@ -1,30 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Takes the call stack of the current thread. The one place that knows how: everything else sees
- * tr_thread.frames, innermost first, frames[0] being the probed instruction and all others return addresses.
+ * Takes the call stack of the current thread. The one place that knows how: everything else sees tr_thread.frames,
+ * innermost first, frames[0] being the probed instruction.
  *
- * This walk follows frame pointers. At a probe site the stack pointer is still as at the function's entry, so the
- * caller's return address lies on top of the stack and is always right; rbp is the caller's frame pointer if
- * the caller keeps one. Code built without frame pointers ends the walk or adds addresses that lie in no executable
- * mapping; user space cuts those off.
+ * A frame is left by the rule that its file's call frame information has for it (table.bpf.h), with nothing but rip,
+ * rsp and rbp: compilers describe every call site by these. Code without such information (JIT, hand-written assembly)
+ * is left by its frame pointer, and what is found so is marked. With --call-graph fp everything is left that way.
+ *
+ * At a probe site the stack pointer is still as at the function's entry, so the caller's return address lies on top of
+ * the stack and rbp is the caller's, whatever anybody's tables say.
+ *
+ * The stack is read through a window, a copy of up to two kilobytes: one call for many frames.
  */
 #ifndef TRACER_BPF_UNWIND_H
 #define TRACER_BPF_UNWIND_H
 
-#include "bpf/maps.bpf.h"
-
-/* A frame larger than this is taken for a broken chain. */
-#define TR_MAX_FRAME_SIZE (1 << 20)
-/* Return addresses below the first page or in the kernel's half are none. */
-#define TR_USER_LOW 4096UL
-#define TR_USER_HIGH (1UL << 56)
+#include "bpf/module.bpf.h"
 
 #define TR_PAGE_SIZE 4096UL
-
-struct tr_frame_record {
-  __u64 frame_pointer;
-  __u64 return_address;
-};
+/* Return probes in flight that are looked through for one frame. */
+#define TR_MAX_RETURNS 64
 
 /* Copies what begins at `address` into the window, up to the end of its page: the next one may not be there. */
 TR_INLINE bool move_window(struct tr_thread* t, __u64 address) {
@@ -37,68 +32,159 @@ TR_INLINE bool move_window(struct tr_thread* t, __u64 address) {
   return true;
 }
 
-/* Reads the record at `fp`, a multiple of 8. */
-TR_INLINE bool read_record(struct tr_thread* t, __u64 fp, struct tr_frame_record* record) {
-  __u64 offset = fp - t->window_start;
-  if (offset + sizeof(*record) > t->window_size || offset >= t->window_size) {
-    if (!move_window(t, fp)) return false;
-    /* The record crosses into the next page. */
-    if (t->window_size < sizeof(*record)) return bpf_probe_read_user(record, sizeof(*record), (const void*)fp) == 0;
-    offset = 0;
-  }
-  __u64 word = offset / sizeof(__u64);
+/* Reads a word of the stack. */
+TR_INLINE bool read_word(struct tr_thread* t, __u64 address, __u64* word) {
+  /* Stacks are aligned; the window has no other words. */
+  if (address & 7) return bpf_probe_read_user(word, sizeof(*word), (const void*)address) == 0;
+  if (address - t->window_start >= t->window_size && !move_window(t, address)) return false;
+  __u64 index = (address - t->window_start) / sizeof(__u64);
   /* Never true; the verifier does not know that the window's size is at most that of the array. Hidden from clang, so
    * that the comparison is made on the very register that becomes the index. */
-  asm volatile("" : "+r"(word));
-  if (word > TR_WINDOW_WORDS - 2) return false;
-  record->frame_pointer = t->window[word];
-  record->return_address = t->window[word + 1];
+  asm volatile("" : "+r"(index));
+  if (index >= TR_WINDOW_WORDS) return false;
+  *word = t->window[index];
   return true;
 }
 
-TR_INLINE bool is_code_address(__u64 address) { return address >= TR_USER_LOW && address < TR_USER_HIGH; }
+#define TR_READER struct tr_thread
+#include "bpf/abi/leave.h"
 
-/* Fills frames, frame_count and stack_end of `t` from the registers. The loop is bounded by TR_MAX_FRAMES, the size of
- * frames. */
-TR_CHECKED_ONCE int unwind(struct tr_thread* t, __u64 ip, __u64 sp, __u64 fp) {
-  __u64 lowest = sp;
-  __u32 max_frames = config.max_frames;
-  __u32 n = 1;
+/* Its return address was read at its entry: when it returns, a walk that was interrupted goes on. */
+TR_INLINE int leave_probed_function(struct tr_thread* t) {
+  t->walk.pc = t->walk.caller;
+  t->walk.sp += sizeof(__u64);
+  t->walk.flags = 0;
+  return t->walk.caller == TR_NO_CALLER ? TR_END_FAULT : t->walk.caller == 0 ? TR_END_FRAME : TR_END_NONE;
+}
 
-  if (!t) return 0;
-  t->window_size = 0;
-  t->located = 0;
-  t->announcements = 0;
-  t->frames[0] = ip;
-  t->stack_end = TR_END_FRAME;
-  if (bpf_probe_read_user(&t->frames[1], sizeof(t->frames[1]), (const void*)sp) == 0 && is_code_address(t->frames[1])) {
-    n = 2;
-    for (int i = 2; i < TR_MAX_FRAMES; i++) {
-      struct tr_frame_record record;
-      if (fp == 0) {
-        t->stack_end = TR_END_ROOT;
-        break;
-      }
-      if ((fp & 7) || fp < lowest || fp - lowest > TR_MAX_FRAME_SIZE) break;
-      if ((__u32)i >= max_frames) {
-        t->stack_end = TR_END_DEPTH;
-        break;
-      }
-      if (!read_record(t, fp, &record)) break;
-      if (record.return_address == 0) {
-        t->stack_end = TR_END_ROOT;
-        break;
-      }
-      if (!is_code_address(record.return_address)) break;
-      t->frames[i] = record.return_address;
-      n = i + 1;
-      lowest = fp + sizeof(record);
-      fp = record.frame_pointer;
-      if (i + 1 == TR_MAX_FRAMES) t->stack_end = fp ? TR_END_DEPTH : TR_END_ROOT;
-    }
+TR_INLINE int leave_frame(struct tr_thread* t, const struct tr_place* place) {
+  union {
+    __u64 word;
+    struct tr_rule rule;
+  } how = {.word = place->rule};
+  if (t->frame_count == 1) return leave_probed_function(t);
+  if (how.rule.cfa == TR_CFA_NONE) {
+    bool has_file = TR_FRAME_MODULE(place->frame) != TR_MODULE_NONE;
+    return leave_by_frame_pointer(t, has_file, t->frame_count, config.use_tables);
   }
-  t->frame_count = n;
-  return 0;
+  return leave_by_rule(t, &how.rule);
+}
+
+/* Where return probes send returning functions, 0 if the process has none yet. */
+TR_INLINE __u64 return_trampoline(void) {
+  struct mm_struct* mm = bpf_get_current_task_btf()->mm;
+  if (!mm) return 0;
+  struct xol_area* area = mm->uprobes_state.xol_area;
+  return area ? area->vaddr : 0;
+}
+
+/* Whose return address a return probe has replaced: the kernel keeps what was there, by stack slot. False: nobody's. */
+TR_CHECKED_ONCE int look_through_return_probe(struct tr_thread* t) {
+  if (!t || t->walk.pc != return_trampoline()) return false;
+  struct uprobe_task* probes = bpf_get_current_task_btf()->utask;
+  if (!probes) return false;
+  struct return_instance* instance = probes->return_instances;
+  for (int i = 0; i < TR_MAX_RETURNS; i++) {
+    if (!instance) break;
+    if (instance->stack == t->walk.sp - sizeof(__u64)) {
+      t->walk.pc = instance->orig_ret_vaddr;
+      return true;
+    }
+    instance = instance->next;
+  }
+  return false;
+}
+
+/* Looks up where the walk has come to. */
+TR_INLINE int locate_frame(struct tr_thread* t, __u32 layout, struct tr_place* place) {
+  bool exact = t->walk.flags & TR_FRAME_EXACT;
+  int result = locate(t, t->walk.pc, exact, layout, place);
+  bool is_file = result == TR_LOOKUP_DONE && TR_FRAME_MODULE(place->frame) != TR_MODULE_NONE;
+  if (is_file || result == TR_LOOKUP_BUSY || !look_through_return_probe(t)) return result;
+  return locate(t, t->walk.pc, exact, layout, place);
+}
+
+/* The number that says which announcement of the dynamic linker an address that could not be looked up belongs to. */
+TR_INLINE void keep_address(struct tr_thread* t, struct tr_place* place) {
+  struct tr_space* space = find_space(t->space);
+  t->announcements = space ? space->announcements : 0;
+  place->frame = TR_FRAME(TR_MODULE_UNKNOWN, t->walk.pc);
+  place->rule = 0;
+}
+
+/* What becomes of a walk after some frames. */
+enum tr_progress {
+  TR_WALK_OVER = 0,
+  TR_WALK_GOES_ON,
+  TR_WALK_BUSY, /* a mapping could not be looked up */
+};
+
+/* Adds the frame that the walk has come to, and leaves it. A walk that is over has t->stack_end set. */
+TR_INLINE enum tr_progress take_frame(struct tr_thread* t, __u32 layout) {
+  __u32 n = t->frame_count;
+  struct tr_place place = {};
+  t->stack_end = TR_END_DEPTH;
+  if (n >= config.max_frames || n >= TR_MAX_FRAMES) return TR_WALK_OVER;
+  int found = locate_frame(t, layout, &place);
+  if (found == TR_LOOKUP_BUSY && !t->is_last_try) return TR_WALK_BUSY;
+  t->stack_end = t->walk.flags & TR_FRAME_BY_FP || !config.use_tables ? TR_END_FRAME : TR_END_NO_CODE;
+  if (found == TR_LOOKUP_NO_CODE) return TR_WALK_OVER;
+  if (found == TR_LOOKUP_BUSY) keep_address(t, &place);
+  t->frames[n & (TR_MAX_FRAMES - 1)] = place.frame | t->walk.flags;
+  t->frame_count = n + 1;
+  /* The probed function itself is left without a rule. */
+  t->stack_end = found == TR_LOOKUP_BUSY ? TR_END_BUSY : TR_END_NO_TABLE;
+  if (config.use_tables && n > 0 && found != TR_LOOKUP_DONE) return TR_WALK_OVER;
+  t->stack_end = (__u32)leave_frame(t, &place);
+  return t->stack_end == TR_END_NONE ? TR_WALK_GOES_ON : TR_WALK_OVER;
+}
+
+/* Adds so many frames at most; the verifier would not follow one loop for all. Returns enum tr_progress. */
+#define TR_FRAMES_AT_ONCE 32
+TR_CHECKED_ONCE int take_frames(struct tr_thread* t, __u32 layout) {
+  if (!t) return TR_WALK_OVER;
+  for (int i = 0; i < TR_FRAMES_AT_ONCE; i++) {
+    enum tr_progress progress = take_frame(t, layout);
+    if (progress != TR_WALK_GOES_ON) return progress;
+  }
+  return TR_WALK_GOES_ON;
+}
+
+/*
+ * Fills frames, frame_count and stack_end of `t` from where t->walk stands. False if the walk has to go on later, since
+ * a mapping could not be looked up; the second time it is given up instead.
+ */
+TR_CHECKED_ONCE int walk_stack(struct tr_thread* t) {
+  if (!t) return true;
+  __u32 layout = layout_of(t->space);
+  int progress = TR_WALK_GOES_ON;
+  /* Once more than the frames need, to see that the limit is reached. */
+  for (int i = 0; i <= TR_MAX_FRAMES / TR_FRAMES_AT_ONCE; i++) {
+    progress = take_frames(t, layout);
+    if (progress != TR_WALK_GOES_ON) break;
+  }
+  return progress != TR_WALK_BUSY;
+}
+
+/* Begins a walk at the site of a probe; false: finish_unwinding() has to be called later. */
+TR_INLINE bool unwind(struct tr_thread* t, __u64 ip, __u64 sp, __u64 fp) {
+  t->walk.pc = ip;
+  t->walk.sp = sp;
+  t->walk.fp = fp;
+  t->walk.flags = TR_FRAME_EXACT;
+  t->frame_count = 0;
+  t->announcements = 0;
+  t->window_size = 0;
+  if (!read_word(t, sp, &t->walk.caller)) t->walk.caller = TR_NO_CALLER;
+  return walk_stack(t);
+}
+
+/* Goes on with a walk that was interrupted: the callers are still there, their memory may be elsewhere. */
+TR_INLINE void finish_unwinding(struct tr_thread* t) {
+  t->window_size = 0;
+  t->is_last_try = 1;
+  walk_stack(t);
+  t->is_last_try = 0;
 }
 
 #endif

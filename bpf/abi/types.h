@@ -25,34 +25,43 @@
 #define TR_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), "layout of " #type)
 #endif
 
-#define TR_MAX_FRAMES 127
+#define TR_MAX_FRAMES 512
+/* Enough for the import machinery of script languages; runaway recursion is cut. */
+#define TR_DEFAULT_FRAMES 256
 /* Frames per element of the stack store: a stack occupies consecutive chunks. */
 #define TR_CHUNK_FRAMES 16
-#define TR_MAX_CHUNKS 8
+#define TR_MAX_CHUNKS 32
 /* Generations a block can be young in; see tr_young. */
 #define TR_YOUNG_SLOTS 8
 /* A generation ends after a quarter of --older, so a block is surely older than that after five. */
 #define TR_YOUNG_WINDOW 5
 #define TR_GENERATIONS_PER_OLDER 4
 #define TR_MAX_SPACES 16384
-/* Files that stacks can mention, numbered from 1; 0 is code of no file (JIT, vdso). */
-#define TR_MAX_MODULES 8192
+/* Files that stacks can mention, numbered from 1; 0 is code of no file (JIT). */
+#define TR_MAX_MODULES 32000
 #define TR_MODULE_PATH 224
 /* Stack ids: 0 is none. From tr_config.max_stacks on follow those that take, one per address space, what has no stack
  * of its own. */
 #define TR_NO_STACK 0
 
 /*
- * A frame of a stored stack: which file, and where in it. Code of no file (TR_MODULE_NONE), and what could not be
- * looked up because the address space was being changed (TR_MODULE_UNKNOWN): the address itself.
+ * A frame of a stored stack: which file, and where in it. Code of no file (TR_MODULE_NONE), of one file too many
+ * (TR_MODULE_UNNUMBERED), and what could not be looked up because the address space was being changed
+ * (TR_MODULE_UNKNOWN): the address itself.
  *
- *   bits 48-63 module | 0-47 offset in the file
+ *   bits 49-63 module | 48 exact | 47 by frame pointer | 0-46 offset in the file
+ *
+ * Exact: the instruction itself, rather than a return address, which belongs to the call before it. By frame pointer:
+ * found through the frame pointer of a callee about which there is no call frame information.
  */
-#define TR_FRAME(module, offset) ((__u64)(module) << 48 | ((offset)&0xffffffffffffULL))
+#define TR_FRAME(module, offset) ((__u64)(module) << 49 | ((offset)&0x7fffffffffffULL))
+#define TR_FRAME_EXACT (1ULL << 48)
+#define TR_FRAME_BY_FP (1ULL << 47)
 #define TR_MODULE_NONE 0
-#define TR_MODULE_UNKNOWN 0xffff
-#define TR_FRAME_MODULE(frame) ((__u32)((frame) >> 48))
-#define TR_FRAME_OFFSET(frame) ((frame)&0xffffffffffffULL)
+#define TR_MODULE_UNNUMBERED 0x7ffe
+#define TR_MODULE_UNKNOWN 0x7fff
+#define TR_FRAME_MODULE(frame) ((__u32)((frame) >> 49))
+#define TR_FRAME_OFFSET(frame) ((frame)&0x7fffffffffffULL)
 
 /* What a probed function is, the lowest byte of its attach cookie. */
 enum tr_call {
@@ -87,19 +96,28 @@ enum tr_loss {
   TR_LOSS_FREE_MISSED,
   TR_LOSS_SPACES_FULL,
   TR_LOSS_EVENTS_FULL,
-  TR_LOSS_MAPPING_BUSY, /* counted by user space, which tries to resolve such stacks itself */
-  TR_LOSS_MODULES_FULL,
+  TR_LOSS_MAPPING_BUSY,   /* counted by user space, which tries to resolve such stacks itself */
+  TR_LOSS_MODULES_FULL,   /* counted by user space */
   TR_LOSS_LIBRARY_MISSED, /* counted by user space */
   TR_LOSS_COUNT,
 };
 
-/* Where the walk of a stack ended. */
+/* Where the walk of a stack ended, and why there. */
 enum tr_stack_end {
-  TR_END_ROOT = 0,   /* a frame without a caller: null frame pointer or null return address */
-  TR_END_DEPTH,      /* TR_MAX_FRAMES or --max-stack */
-  TR_END_FRAME,      /* the frame pointer does not point up the stack, or the next address is no code */
-  TR_END_NOT_STORED, /* the stack has no frames: the store was full */
+  TR_END_ROOT = 0,    /* the outermost frame: it has no caller */
+  TR_END_DEPTH,       /* TR_MAX_FRAMES or --max-stack */
+  TR_END_FRAME,       /* the frame pointer does not point up the stack, or to a return address */
+  TR_END_NOT_STORED,  /* the stack has no frames: the store was full */
+  TR_END_BUSY,        /* the mapping could not be looked up: another thread changed the address space all the time */
+  TR_END_NO_TABLE,    /* the file's unwind table was not there yet */
+  TR_END_UNSUPPORTED, /* the file's call frame information says something that tables cannot express */
+  TR_END_FAULT,       /* stack memory could not be read */
+  TR_END_NO_CODE,     /* the return address lies in no executable mapping */
+  TR_END_JIT,         /* code of no file that keeps no frame pointer */
+  TR_END_COUNT,
 };
+/* In tr_stack.end: a tr_raw_stack says how it goes on. */
+#define TR_END_RAW 0x100
 
 /* A live block's address. */
 struct tr_block_key {
@@ -122,9 +140,11 @@ struct tr_stack {
   __u64 hash;
   __u32 first_chunk;
   __u16 frame_count;
-  __u16 end;           /* enum tr_stack_end */
-  __u32 space;         /* 0 until the entry is complete */
-  __u32 announcements; /* with a frame of TR_MODULE_UNKNOWN: tr_space.announcements when it was taken; else 0 */
+  __u16 end;   /* enum tr_stack_end */
+  __u32 space; /* 0 until the entry is complete */
+  __u32
+      announcements; /* with a frame of TR_MODULE_UNKNOWN, or TR_END_RAW: tr_space.announcements when it was taken; else
+                         0 */
   __u64 alloc_objects;
   __u64 alloc_bytes;
   __u64 free_objects;
@@ -226,6 +246,7 @@ enum tr_event_type {
   TR_EVENT_EXEC,
   TR_EVENT_EXIT,
   TR_EVENT_MODULE, /* a file was met for the first time */
+  TR_EVENT_TABLE,  /* a file's unwind table is needed */
 };
 
 /* Library and process events; user space always reads the state behind an event anew. */
@@ -234,7 +255,7 @@ struct tr_event {
   __u32 tgid;
   __u32 space;
   __u32 value;   /* FORK: parent's tgid; LIBRARIES: 1 when the process is held; EXEC: 1 when it is held; EXIT: wait
-                    status;   MODULE: its number */
+                    status; MODULE, TABLE: the file's number */
   __u64 time_ns; /* CLOCK_MONOTONIC */
 };
 TR_ASSERT_SIZE(struct tr_event, 24);
@@ -250,8 +271,8 @@ struct tr_globals {
   __u32 next_stack;
   __u32 next_chunk;
   __u32 next_module;
-  __u32 pause; /* how often recording was interrupted */
-  __u32 padding;
+  __u32 pause;       /* how often recording was interrupted */
+  __u32 vdso_module; /* the number under which the kernel's own code in each process is known */
   __u64 tick; /* milliseconds since the trace began, set about ten times a second: reading a clock costs 23 ns per block
                */
   __u64 calls_nested; /* allocator calls inside an allocator call: counted with the outer one */
@@ -266,8 +287,8 @@ struct tr_config {
   __u32 max_frames;   /* 2 … TR_MAX_FRAMES */
   __u32 max_stacks;
   __u32 max_chunks;
-  __u32 padding;
-  __u64 min_size; /* smaller requests are not recorded */
+  __u32 use_tables; /* 1: stacks are walked by unwind tables; 0: by frame pointers */
+  __u64 min_size;   /* smaller requests are not recorded */
   __u64 max_size;
 };
 TR_ASSERT_SIZE(struct tr_config, 40);

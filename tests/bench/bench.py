@@ -17,41 +17,49 @@ import instruments
 import loading
 from instruments import Failed, Floor, Pairs, Tracer
 
-# (name, how many threads, what is attached)
-CASES = [
-    ("native", 1, "no probe"),
-    ("floor", 1, "three empty programs at tracer's sites"),
-    ("entry", 1, "three empty programs at the first instructions"),
-    ("tracer", 1, "tracer, every allocation, stacks of 20 calls and more"),
-    ("native-2", 2, "no probe, two threads"),
-    ("floor-2", 2, "three empty programs at tracer's sites, two threads"),
-    ("tracer-2", 2, "tracer, two threads"),
-    ("bpftrace", 1, "bpftrace, maps of sizes and live blocks with their stacks"),
-    ("heaptrack", 1, "heaptrack, from the program's start"),
-]
+# name: (threads, calls below the thread's start, what is attached, options of tracer, what it is)
+CASES = {
+    "native": (1, 20, "native", (), "no probe"),
+    "floor": (1, 20, "best", (), "three empty programs at tracer's sites"),
+    "entry": (1, 20, "entry", (), "three empty programs at the first instructions"),
+    "tracer": (1, 20, "tracer", (), "tracer, every allocation, stacks of 20 calls and more"),
+    "tracer-60": (1, 60, "tracer", (), "the same, stacks of 60 calls and more"),
+    "shallow": (1, 20, "tracer", ("--max-stack", "2"), "tracer without a walk: the allocator and its caller"),
+    "fp": (1, 20, "tracer", ("--call-graph", "fp"), "tracer by frame pointers, which this program does not keep"),
+    "stack": (1, 20, "stack", (), "empty programs, and bpf_get_stack at malloc"),
+    "stack-60": (1, 60, "stack", (), "the same, stacks of 60 calls and more"),
+    "native-2": (2, 20, "native", (), "no probe, two threads"),
+    "floor-2": (2, 20, "best", (), "three empty programs at tracer's sites, two threads"),
+    "tracer-2": (2, 20, "tracer", (), "tracer, two threads"),
+    "bpftrace": (1, 20, "bpftrace", (), "bpftrace, maps of sizes and live blocks with their stacks"),
+    "heaptrack": (1, 20, "heaptrack", (), "heaptrack, from the program's start"),
+}
+PEERS = ("bpftrace", "heaptrack")
 
 TARGET_TRACER_TO_FLOOR = 1.6
 TARGET_ENTRY_TO_TRACER = 8.0
+TARGET_WALK_TO_GET_STACK = 0.7
+TARGET_NS_PER_FRAME = 10.0
 
 
 class Bench:
     def __init__(self, build, milliseconds):
         self.build = build
         self.milliseconds = milliseconds
-        self.samples = {name: [] for name, _, _ in CASES}
+        self.samples = {name: [] for name in CASES}
         self.skipped = {peer: "not installed" for peer in instruments.missing_peers()}
         self.floor = None  # what the floor program said of itself
 
     def round(self):
         """Measures each case once."""
         native_ns = 0.0
-        for name, threads, _ in CASES:
+        for name in CASES:
             if name in self.skipped:
                 continue
             try:
-                measured_ns = self.measure(name, threads, native_ns)
+                measured_ns = self.measure(name, native_ns)
             except Failed as failure:
-                if name not in ("bpftrace", "heaptrack"):
+                if name not in PEERS:
                     raise Failed(f"{name}: {failure}") from failure
                 self.skipped[name] = str(failure).splitlines()[0]
                 continue
@@ -59,24 +67,24 @@ class Bench:
             if name.startswith("native"):
                 native_ns = measured_ns
 
-    def measure(self, name, threads, native_ns):
-        if name == "heaptrack":
+    def measure(self, name, native_ns):
+        threads, depth, kind, options, _ = CASES[name]
+        if kind == "heaptrack":
             with tempfile.TemporaryDirectory(prefix="tracer-bench-") as folder:
                 with Pairs(self.build, threads, instruments.heaptrack_environment(folder)) as pairs:
                     return self.warm_run(pairs)
-        with Pairs(self.build, threads) as pairs:
-            kind = name.partition("-")[0]
+        with Pairs(self.build, threads, depth=depth) as pairs:
             if kind == "native":
                 return self.warm_run(pairs)
-            with self.attach(kind, pairs, native_ns):
+            with self.attach(kind, pairs, native_ns, options):
                 return self.warm_run(pairs)
 
-    def attach(self, kind, pairs, native_ns):
+    def attach(self, kind, pairs, native_ns, options):
         if kind == "tracer":
-            return Tracer(self.build, pairs, native_ns)
+            return Tracer(self.build, pairs, native_ns, *options)
         if kind == "bpftrace":
             return instruments.bpftrace(pairs, native_ns)
-        floor = Floor(self.build, pairs, "best" if kind == "floor" else "entry")
+        floor = Floor(self.build, pairs, kind)
         self.floor = floor.description
         return floor
 
@@ -89,6 +97,23 @@ class Bench:
         if over in self.skipped or under in self.skipped:
             return None
         return statistics.median(a / b for a, b in zip(self.samples[over], self.samples[under]))
+
+    def difference(self, a, b):
+        """Median over the rounds of one case's time less another's."""
+        return statistics.median(x - y for x, y in zip(self.samples[a], self.samples[b]))
+
+    def walks(self):
+        """(name, nanoseconds, target or None, what it says): what stacks cost for themselves."""
+        walk = self.difference("tracer", "shallow")
+        helper = self.difference("stack", "floor")
+        per_frame = self.difference("tracer-60", "tracer") / 40
+        return [
+            ("a stack of 21 frames", walk, TARGET_WALK_TO_GET_STACK * helper,
+             f"target: {TARGET_WALK_TO_GET_STACK} of bpf_get_stack; with hashing and finding its number"),
+            ("each further frame", per_frame, TARGET_NS_PER_FRAME, f"target: at most {TARGET_NS_PER_FRAME:g}"),
+            ("bpf_get_stack", helper, None, "on a program without frame pointers, where it finds next to nothing"),
+            ("by frame pointers", self.difference("fp", "shallow"), None, "the same, and the same"),
+        ]
 
     def ratios(self):
         """(name, value, whether it is met, or None where there is no target, what it says)"""
@@ -118,7 +143,7 @@ class Bench:
 def print_table(bench):
     print(f"\n{'case':<11}{'ns/pair':>10}{'lowest':>10}{'highest':>10}   per thread, median of "
           f"{len(bench.samples['native'])} rounds")
-    for name, _, says in CASES:
+    for name, (_, _, _, _, says) in CASES.items():
         if name in bench.skipped:
             print(f"{name:<11}{'-':>10}{'-':>10}{'-':>10}   skipped: {bench.skipped[name]}")
             continue
@@ -129,6 +154,10 @@ def print_table(bench):
     for name, value, met, says in bench.ratios():
         verdict = {True: "met", False: "missed", None: ""}[met]
         print(f"{name:<27}{value:>8.2f}   {verdict:<7}{says}".rstrip())
+    print("\nnanoseconds for ...")
+    for name, value, target, says in bench.walks():
+        verdict = "" if target is None else "met" if value <= target else "missed"
+        print(f"{name:<27}{value:>8.1f}   {verdict:<7}{says}")
 
 
 def print_json(bench, loaded):
@@ -138,7 +167,7 @@ def print_json(bench, loaded):
         if name not in bench.skipped
     }
     ratios = [{"name": name, "value": value, "met": met} for name, value, met, _ in bench.ratios()]
-    print(json.dumps({"cases": cases, "ratios": ratios, "skipped": bench.skipped, "probes": bench.floor,
+    print(json.dumps({"cases": cases, "ratios": ratios, "walks_ns": {name: value for name, value, _, _ in bench.walks()}, "skipped": bench.skipped, "probes": bench.floor,
                       "loading": loaded}, indent=2))
 
 

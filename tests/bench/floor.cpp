@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The floor under every tracer: three BPF programs that do nothing, at malloc, its return, and free of one process.
 //
-//   floor PID best|entry
+//   floor PID best|entry|stack
 //
-// `best` probes where tracer would (elf::select_probe_site), `entry` the functions' first instructions. Attaches with
-// uprobe_multi where the kernel has it, else through perf events. Prints one line of JSON that says what it did and
-// holds the probes until its input ends.
+// `best` probes where tracer would (elf::select_probe_site), `entry` the functions' first instructions, `stack` is
+// `best` with bpf_get_stack at malloc. Attaches with uprobe_multi where the kernel has it, else through perf events.
+// Prints one line of JSON that says what it did and holds the probes until its input ends.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <dlfcn.h>
@@ -44,6 +44,7 @@ using Skeleton = std::unique_ptr<empty, SkeletonDeleter>;
 struct Target {
   pid_t pid;
   std::string library;  // of malloc and free
+  bool takes_stack;     // at malloc, by bpf_get_stack
 };
 
 struct Function {
@@ -123,9 +124,10 @@ std::array<Probe, 3> probes_of(const empty& skeleton, std::uint64_t malloc_site,
           Probe{skeleton.progs.on_free, free_site, false}};
 }
 
-Skeleton load(bool multi) {
+Skeleton load(bool multi, bool takes_stack) {
   Skeleton skeleton(empty__open());
   if (!skeleton) return nullptr;
+  skeleton->rodata->takes_stack = takes_stack;
   if (multi) {
     for (auto* program : {skeleton->progs.on_entry, skeleton->progs.on_return, skeleton->progs.on_free})
       bpf_program__set_expected_attach_type(program, kAttachUprobeMulti);
@@ -142,7 +144,7 @@ struct Attachment {
 };
 
 std::optional<Attachment> try_multi(const Target& target, std::uint64_t malloc_site, std::uint64_t free_site) {
-  Attachment attachment{load(true), {}, "uprobe_multi"};
+  Attachment attachment{load(true, target.takes_stack), {}, "uprobe_multi"};
   if (!attachment.skeleton) return std::nullopt;
   for (const Probe& probe : probes_of(*attachment.skeleton, malloc_site, free_site)) {
     auto link = attach_multi(target, probe);
@@ -153,7 +155,7 @@ std::optional<Attachment> try_multi(const Target& target, std::uint64_t malloc_s
 }
 
 std::optional<Attachment> try_perf(const Target& target, std::uint64_t malloc_site, std::uint64_t free_site) {
-  Attachment attachment{load(false), {}, "perf_event"};
+  Attachment attachment{load(false, target.takes_stack), {}, "perf_event"};
   if (!attachment.skeleton) return std::nullopt;
   for (const Probe& probe : probes_of(*attachment.skeleton, malloc_site, free_site))
     if (!attach_perf(target, probe)) return std::nullopt;
@@ -166,7 +168,7 @@ Result<Attachment> attach(const Target& target, std::uint64_t malloc_site, std::
   return Error::from_errno(errno, "attach empty programs to process " + std::to_string(target.pid));
 }
 
-Result<void> run(pid_t pid, bool best) {
+Result<void> run(pid_t pid, bool best, bool takes_stack) {
   auto library = library_of_malloc();
   if (!library) return std::move(library).error();
   const UniqueFd fd(open(library->c_str(), O_RDONLY | O_CLOEXEC));
@@ -179,7 +181,7 @@ Result<void> run(pid_t pid, bool best) {
   if (!free_function) return std::move(free_function).error();
 
   const auto site = [best](const Function& f) { return f.file_offset + (best ? f.best.offset : 0); };
-  auto attachment = attach({pid, *library}, site(*malloc_function), site(*free_function));
+  auto attachment = attach({pid, *library, takes_stack}, site(*malloc_function), site(*free_function));
   if (!attachment) return std::move(attachment).error();
 
   std::printf("{\"backend\": \"%s\", \"best_malloc_offset\": %u, \"best_free_offset\": %u}\n", attachment->backend,
@@ -194,12 +196,12 @@ Result<void> run(pid_t pid, bool best) {
 int main(int argc, char** argv) {
   const pid_t pid = argc == 3 ? std::atoi(argv[1]) : 0;
   const std::string site = argc == 3 ? argv[2] : "";
-  if (pid < 1 || (site != "best" && site != "entry")) {
-    std::fprintf(stderr, "usage: floor PID best|entry\n");
+  if (pid < 1 || (site != "best" && site != "entry" && site != "stack")) {
+    std::fprintf(stderr, "usage: floor PID best|entry|stack\n");
     return 2;
   }
   libbpf_set_print(nullptr);
-  if (auto done = run(pid, site == "best"); !done) {
+  if (auto done = run(pid, site != "entry", site == "stack"); !done) {
     std::fprintf(stderr, "floor: %s\n", done.error().message().c_str());
     return 1;
   }

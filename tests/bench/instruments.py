@@ -10,7 +10,6 @@ import subprocess
 import tempfile
 import time
 
-DEPTH = 20
 ATTACH_TIMEOUT_S = 30
 HEAPTRACK_PRELOAD = pathlib.Path("/usr/lib/heaptrack/libheaptrack_preload.so")
 
@@ -30,9 +29,9 @@ class Failed(Exception):
 class Pairs:
     """The measured program: answers how long a malloc/free pair takes."""
 
-    def __init__(self, build, threads, environment=None):
+    def __init__(self, build, threads, environment=None, depth=20):
         self.process = subprocess.Popen(
-            [build / "tests/bench/bench_pairs", str(DEPTH), str(threads)],
+            [build / "tests/bench/bench_pairs", str(depth), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -133,13 +132,13 @@ class Attached:
 
 
 class Tracer(Attached):
-    """tracer with its defaults; checks afterwards that it saw each measured pair."""
+    """tracer with its defaults or more options; checks afterwards that it saw each measured pair."""
 
-    def __init__(self, build, pairs, native_ns):
+    def __init__(self, build, pairs, native_ns, *options):
         self.pairs = pairs
         self.folder = tempfile.TemporaryDirectory(prefix="tracer-bench-")
         self.output = pathlib.Path(self.folder.name) / "run.ndjson"
-        super().__init__([build / "tracer", "-p", str(pairs.pid), "-o", self.output], pairs, native_ns)
+        super().__init__([build / "tracer", "-p", str(pairs.pid), "-o", self.output, *options], pairs, native_ns)
 
     def __exit__(self, *_):
         measured = self.pairs.last_pairs

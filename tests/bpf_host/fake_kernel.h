@@ -91,6 +91,7 @@ class FakeKernel {
   /// The kernel frees a thread's storage with the thread.
   void forget_thread(std::uint32_t pid) { storage_.erase(pid); }
   std::vector<tr_event> drain_events();
+  std::vector<tr_raw_stack> drain_raw_stacks();
   std::size_t open_reservations() const { return reserved_.size(); }
 
   TargetMemory memory;
@@ -107,8 +108,9 @@ class FakeKernel {
   FakeMap& map_at(void* map) { return *by_address_.at(map).map; }
   long update(void* map, const void* key, const void* value, std::uint64_t flags);
   long remove(void* map, const void* key);
-  void* reserve(std::size_t size);
-  void submit(void* data);
+  void* reserve(void* map, std::size_t size) { return reserve(by_address_.at(map).name, size); }
+  void* reserve(std::string_view ring, std::size_t size);
+  void finish_record(void* data, bool is_kept);
   void* task_storage(std::uint32_t pid, std::size_t size, bool create);
 
  private:
@@ -123,6 +125,8 @@ class FakeKernel {
   };
   using Bytes = std::unique_ptr<std::byte[]>;
 
+  template <typename Record>
+  std::vector<Record> drain(std::string_view ring);
   void run_interruption(Step step, std::string_view map);
 
   FakeKernel() { reset(); }
@@ -131,10 +135,18 @@ class FakeKernel {
   std::map<std::string_view, void*> by_name_;
   Interruption interruption_;
   std::unordered_map<std::uint32_t, Bytes> storage_;
-  std::uint32_t ring_size_ = 0;
-  std::size_t ring_used_ = 0;
-  std::vector<Bytes> reserved_;
-  std::vector<tr_event> events_;
+  struct Ring {
+    std::uint32_t size = 0;
+    std::size_t used = 0;
+    std::vector<std::vector<std::byte>> records;
+  };
+  std::map<std::string_view, Ring> rings_;
+  struct Reserved {
+    Ring* ring;
+    std::size_t size;
+    Bytes record;
+  };
+  std::vector<Reserved> reserved_;
 };
 
 }  // namespace tracer::bpf_host

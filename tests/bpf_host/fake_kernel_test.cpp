@@ -78,16 +78,16 @@ TEST_F(FakeKernelTest, AReadBeyondTheEndOfARangeFails) {
 
 TEST_F(FakeKernelTest, TheRingBufferIsFullUntilItIsDrained) {
   kernel_.set_capacity("events", 2 * (sizeof(tr_event) + 8));
-  void* first = kernel_.reserve(sizeof(tr_event));
-  void* second = kernel_.reserve(sizeof(tr_event));
-  EXPECT_EQ(kernel_.reserve(sizeof(tr_event)), nullptr);
+  void* first = kernel_.reserve("events", sizeof(tr_event));
+  void* second = kernel_.reserve("events", sizeof(tr_event));
+  EXPECT_EQ(kernel_.reserve("events", sizeof(tr_event)), nullptr);
   EXPECT_EQ(kernel_.open_reservations(), 2U);
-  kernel_.submit(first);
-  kernel_.submit(second);
+  kernel_.finish_record(first, true);
+  kernel_.finish_record(second, true);
   EXPECT_EQ(kernel_.drain_events().size(), 2U);
-  void* third = kernel_.reserve(sizeof(tr_event));
+  void* third = kernel_.reserve("events", sizeof(tr_event));
   ASSERT_NE(third, nullptr);
-  kernel_.submit(third);
+  kernel_.finish_record(third, false);
 }
 
 TEST_F(FakeKernelTest, AThreadsStorageIsClearedAndItsOwn) {

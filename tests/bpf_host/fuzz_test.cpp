@@ -91,12 +91,60 @@ TEST_F(FuzzTest, NoiseBreaksNeitherBoundsNorBooks) {
   for (std::uint32_t id = 1; id < globals_.next_stack; ++id) {
     const tr_stack& stored = stack(id);
     EXPECT_LE(stored.frame_count, TR_MAX_FRAMES);
-    EXPECT_LE(stored.end, TR_END_NOT_STORED);
+    EXPECT_LT(stored.end, TR_END_COUNT);
     EXPECT_LE(stored.free_objects, stored.alloc_objects);
-    if (stored.space != 0 && stored.end != TR_END_NOT_STORED) {
-      EXPECT_GE(stored.frame_count, 1U);
+    // Nothing at all is known when not even the probed instruction is code.
+    if (stored.space != 0 && stored.frame_count == 0) {
+      EXPECT_TRUE(stored.end == TR_END_FRAME || stored.end == TR_END_NOT_STORED) << stored.end;
     }
   }
+}
+
+TEST_F(FuzzTest, NoiseInTheUnwindTablesBreaksNoBounds) {
+  constexpr std::uint32_t kWords = 512;
+  config_.use_tables = 1;
+  kernel_.set_capacity("unwind_words", kWords / 2);
+  // One file everywhere: whatever the noise takes for code has a table.
+  kernel_.mappings[kTgid] = {
+      {.start = 0, .end = ~0ULL, .file_offset = 0, .executable = 1, .has_file = 1, .key = {}, .path = "/x"}};
+  std::uint32_t ends_seen = 0;
+  for (int i = 0; i < kRounds; ++i) {
+    if (i % 16 == 0) scribble();
+    if (i % 64 == 0) {
+      tr_table& table = kernel_.at<tr_table>("tables", 1);
+      table.low = random(4) == 0 ? generator_() : 0;
+      table.first_word = static_cast<std::uint32_t>(random(8) == 0 ? generator_() : random(kWords));
+      table.bucket_count = static_cast<std::uint32_t>(generator_());
+      table.state = static_cast<std::uint32_t>(random(3));
+      for (std::uint32_t w = 0; w < kWords / 2; ++w)
+        kernel_.at<tr_words>("unwind_words", w) = {
+            {static_cast<std::uint32_t>(random(kWords)), static_cast<std::uint32_t>(generator_())}};
+      for (std::uint32_t r = 0; r < TR_MAX_RULES; r += 1 + static_cast<std::uint32_t>(random(200))) {
+        tr_rule& rule = kernel_.at<tr_rule>("rules", r);
+        rule.cfa = static_cast<std::uint8_t>(random(TR_CFA_UNSUPPORTED + 3));
+        rule.fp = static_cast<std::uint8_t>(random(16)) & 15U;
+        rule.add8 = static_cast<std::uint8_t>(random(16)) & 15U;
+        rule.fp_offset = static_cast<std::int16_t>(static_cast<std::int64_t>(random(512)) * 8 - 2048);
+        rule.cfa_offset = static_cast<std::int32_t>(random(16) == 0 ? generator_() : random(512) * 8);
+      }
+      main_.task.layout += 2;
+    }
+    run_any_program();
+    if (i % 1000 == 0) {
+      kernel_.drain_events();
+      kernel_.drain_raw_stacks();
+    }
+  }
+  for (std::uint32_t id = 1; id < globals_.next_stack; ++id) {
+    const tr_stack& stored = stack(id);
+    EXPECT_LE(stored.frame_count, TR_MAX_FRAMES);
+    const unsigned end = stored.end & ~TR_END_RAW;
+    ASSERT_LT(end, TR_END_COUNT);
+    ends_seen |= 1U << end;
+  }
+  for (const tr_stack_end end :
+       {TR_END_ROOT, TR_END_FRAME, TR_END_UNSUPPORTED, TR_END_FAULT, TR_END_NO_TABLE, TR_END_NO_CODE})
+    EXPECT_TRUE(ends_seen & 1U << end) << "noise never led to end " << end;
 }
 
 TEST_F(FuzzTest, EveryBlockInTheTableIsLiveInItsStack) {

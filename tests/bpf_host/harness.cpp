@@ -12,7 +12,10 @@ Thread::Thread(std::uint32_t tgid, std::uint32_t pid) {
           .live_threads = 1,
           .trampoline = kTrampoline,
           .layout = 0,
-          .executable_pages = 0};
+          .executable_pages = 0,
+          .vdso = 0,
+          .returns = {},
+          .return_count = 0};
   FakeKernel::instance().memory.map(stack_start(), kStackSize);
   sp = stack_start() + kStackSize / 4;
   set_callers({0x555555555149});
@@ -75,7 +78,7 @@ HostTest::HostTest() : space_((kernel_.reset(), 0)), main_(kTgid, kTgid) {
              .max_frames = TR_MAX_FRAMES,
              .max_stacks = kStackCapacity,
              .max_chunks = kStackCapacity,
-             .padding = 0,
+             .use_tables = 0,
              .min_size = 0,
              .max_size = ~0ULL};
   space_ = attach(kTgid);
@@ -139,7 +142,9 @@ std::vector<std::uint64_t> HostTest::frames(std::uint32_t stack_id) {
   std::vector<std::uint64_t> out;
   for (std::uint32_t i = 0; i < of.frame_count; ++i) {
     const auto& chunk = kernel_.at<tr_stack_chunk>("stack_chunks", of.first_chunk + i / TR_CHUNK_FRAMES);
-    out.push_back(chunk.frame[i % TR_CHUNK_FRAMES]);
+    const std::uint64_t frame = chunk.frame[i % TR_CHUNK_FRAMES];
+    EXPECT_EQ((frame & TR_FRAME_EXACT) != 0, i == 0) << "frame " << i;
+    out.push_back(frame & ~(TR_FRAME_EXACT | TR_FRAME_BY_FP));
   }
   return out;
 }

@@ -12,6 +12,8 @@ struct kernel_task {
   struct signal_struct signal;
   struct mm_struct___counted mm;
   struct xol_area area;
+  struct uprobe_task probes;
+  struct return_instance returns[TR_HOST_RETURNS];
   __u64 cookie;
 };
 
@@ -28,6 +30,14 @@ static void begin(struct kernel_task* out, const struct host_task* task, __u64 c
   out->mm.exec_vm = task->executable_pages;
   out->task.mm = (struct mm_struct*)&out->mm;
   out->task.signal = &out->signal;
+  out->mm.context.vdso = (void*)task->vdso;
+  for (__u32 i = 0; i < task->return_count; i++) {
+    out->returns[i].stack = task->returns[i].slot;
+    out->returns[i].orig_ret_vaddr = task->returns[i].address;
+    out->returns[i].next = i + 1 < task->return_count ? &out->returns[i + 1] : (struct return_instance*)0;
+  }
+  if (task->return_count) out->probes.return_instances = out->returns;
+  out->task.utask = &out->probes;
   out->cookie = cookie;
 }
 
@@ -140,9 +150,13 @@ const struct host_map* host_maps(__u32* count) {
       TR_HOST_MAP(stack_chunks),
       TR_HOST_MAP(modules),
       TR_HOST_MAP(module_info),
+      TR_HOST_MAP(tables),
+      TR_HOST_MAP(unwind_words),
+      TR_HOST_MAP(rules),
       TR_HOST_MAP(pcs),
       TR_HOST_MAP(ranges),
-      {&events, "events", TR_HOST_COUNT(events, type), 0, 0, TR_HOST_COUNT(events, max_entries)}};
+      {&events, "events", TR_HOST_COUNT(events, type), 0, 0, TR_HOST_COUNT(events, max_entries)},
+      {&raw_stacks, "raw_stacks", TR_HOST_COUNT(raw_stacks, type), 0, 0, TR_HOST_COUNT(raw_stacks, max_entries)}};
   *count = sizeof(maps) / sizeof(maps[0]);
   return maps;
 }

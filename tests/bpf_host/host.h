@@ -10,6 +10,7 @@
 
 #ifdef __cplusplus
 #include "bpf/abi/types.h"
+#include "bpf/abi/unwind.h"
 extern "C" {
 #endif
 
@@ -24,6 +25,14 @@ struct host_registers {
   __u64 dx;
 };
 
+#define TR_HOST_RETURNS 8
+
+/* What a return probe has taken from a stack: the address that was in the slot. */
+struct host_return {
+  __u64 slot;
+  __u64 address;
+};
+
 /* A thread as the kernel shows it to the programs. */
 struct host_task {
   __u32 tgid;
@@ -33,6 +42,9 @@ struct host_task {
   __u64 trampoline;   /* where return probes send returning functions; 0: the process has no such page yet */
   __u32 layout;       /* mm_lock_seq of its address space */
   __u32 executable_pages;
+  __u64 vdso;                                  /* where it is mapped; 0: nowhere */
+  struct host_return returns[TR_HOST_RETURNS]; /* of functions whose return a probe waits for, innermost first */
+  __u32 return_count;
 };
 
 /* A mapping of the running process. */

@@ -97,6 +97,7 @@ void FakeKernel::reset() {
   storage_.clear();
   reserved_.clear();
   drain_events();
+  drain_raw_stacks();
   memory.clear();
   mappings.clear();
   busy_lookups = 0;
@@ -111,7 +112,7 @@ void FakeKernel::set_capacity(std::string_view name, std::uint32_t capacity) {
   std::uint32_t count = 0;
   const host_map* maps = host_maps(&count);
   const host_map* definition = std::find_if(maps, maps + count, [&](const host_map& map) { return map.name == name; });
-  if (definition->type == kRingBuffer) ring_size_ = capacity;
+  if (definition->type == kRingBuffer) rings_[definition->name].size = capacity;
   by_address_[definition->map] = {definition->name, std::make_unique<FakeMap>(*definition, capacity)};
 }
 
@@ -156,28 +157,38 @@ long FakeKernel::remove(void* map, const void* key) {
   return entry.map->remove(key);
 }
 
-void* FakeKernel::reserve(std::size_t size) {
+void* FakeKernel::reserve(std::string_view name, std::size_t size) {
+  Ring& ring = rings_.at(name);
   const std::size_t needed = (size + 7) / 8 * 8 + kRecordHeader;
-  if (ring_used_ + needed > ring_size_) return nullptr;
-  ring_used_ += needed;
+  if (ring.used + needed > ring.size) return nullptr;
+  ring.used += needed;
   Bytes record(new std::byte[size]);
   std::memset(record.get(), kGarbage, size);
-  return reserved_.emplace_back(std::move(record)).get();
+  return reserved_.emplace_back(Reserved{&ring, size, std::move(record)}).record.get();
 }
 
-void FakeKernel::submit(void* data) {
-  const auto found =
-      std::find_if(reserved_.begin(), reserved_.end(), [&](const Bytes& record) { return record.get() == data; });
-  tr_event event;
-  std::memcpy(&event, data, sizeof(event));
-  events_.push_back(event);
+void FakeKernel::finish_record(void* data, bool is_kept) {
+  const auto found = std::find_if(reserved_.begin(), reserved_.end(),
+                                  [&](const Reserved& reserved) { return reserved.record.get() == data; });
+  if (is_kept) found->ring->records.emplace_back(found->record.get(), found->record.get() + found->size);
   reserved_.erase(found);
 }
 
-std::vector<tr_event> FakeKernel::drain_events() {
-  ring_used_ = 0;
-  return std::exchange(events_, {});
+template <typename Record>
+std::vector<Record> FakeKernel::drain(std::string_view ring) {
+  std::vector<Record> out;
+  for (const std::vector<std::byte>& bytes : rings_[ring].records) {
+    out.emplace_back();
+    std::memcpy(&out.back(), bytes.data(), sizeof(Record));
+  }
+  rings_[ring].used = 0;
+  rings_[ring].records.clear();
+  return out;
 }
+
+std::vector<tr_event> FakeKernel::drain_events() { return drain<tr_event>("events"); }
+
+std::vector<tr_raw_stack> FakeKernel::drain_raw_stacks() { return drain<tr_raw_stack>("raw_stacks"); }
 
 void* FakeKernel::task_storage(std::uint32_t pid, std::size_t size, bool create) {
   const auto found = storage_.find(pid);
@@ -200,9 +211,11 @@ long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 fl
 
 long bpf_map_delete_elem(void* map, const void* key) { return FakeKernel::instance().remove(map, key); }
 
-void* bpf_ringbuf_reserve(void*, __u64 size, __u64) { return FakeKernel::instance().reserve(size); }
+void* bpf_ringbuf_reserve(void* map, __u64 size, __u64) { return FakeKernel::instance().reserve(map, size); }
 
-void bpf_ringbuf_submit(void* data, __u64) { FakeKernel::instance().submit(data); }
+void bpf_ringbuf_submit(void* data, __u64) { FakeKernel::instance().finish_record(data, true); }
+
+void bpf_ringbuf_discard(void* data, __u64) { FakeKernel::instance().finish_record(data, false); }
 
 long bpf_probe_read_user(void* out, __u32 size, const void* address) {
   const auto from = reinterpret_cast<std::uint64_t>(address);

@@ -32,6 +32,7 @@ long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 fl
 long bpf_map_delete_elem(void* map, const void* key);
 void* bpf_ringbuf_reserve(void* map, __u64 size, __u64 flags);
 void bpf_ringbuf_submit(void* data, __u64 flags);
+void bpf_ringbuf_discard(void* data, __u64 flags);
 long bpf_probe_read_user(void* out, __u32 size, const void* address);
 __u64 bpf_ktime_get_ns(void);
 long bpf_send_signal(__u32 signal);

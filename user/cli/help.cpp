@@ -44,7 +44,9 @@ What is shown:
 What is recorded:
   -z, --min-size SIZE      only requests of at least SIZE bytes
   -Z, --max-size SIZE      only requests of at most SIZE bytes
-  --max-stack N            frames per stack, 2 to 127 (default 127)
+  --call-graph MODE        how stacks are walked: dwarf (by unwind tables, the
+                           default) or fp (by frame pointers)
+  --max-stack N            frames per stack, 2 to 512 (default 256)
   --max-memory SIZE        memory for the tables in the kernel (default 256m)
   --probe-backend NAME     auto, multi (Linux 6.6 and later) or perf
 

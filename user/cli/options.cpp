@@ -15,6 +15,7 @@
 namespace tracer::cli {
 namespace {
 
+using session::CallGraph;
 using session::Color;
 using session::Config;
 using session::Format;
@@ -34,7 +35,7 @@ struct Raw {
   std::string format;
   std::string interval, duration, delay, control, older, min_size, max_size, max_memory;
   std::string count, top, max_stack;
-  std::string include, exclude, backend = "auto", color = "auto";
+  std::string include, exclude, backend = "auto", color = "auto", call_graph = "dwarf";
   bool follow = false, no_follow = false, check = false, help = false, version = false;
   bool quiet = false, no_inline = false, no_demangle = false;
   int verbose = 0;
@@ -67,6 +68,7 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--color", raw.color);
   app.add_flag("--no-inline", raw.no_inline);
   app.add_flag("--no-demangle", raw.no_demangle);
+  app.add_option("--call-graph", raw.call_graph);
   app.add_option("--max-stack", raw.max_stack);
   app.add_option("--max-memory", raw.max_memory);
   app.add_option("--probe-backend", raw.backend);
@@ -192,6 +194,10 @@ void read_choices(const Raw& raw, Reader& reader, Config& config) {
     config.color = Color::kNever;
   else if (raw.color != "auto")
     reader.fail(usage(fmt::format("--color '{}': must be auto, always or never", raw.color)));
+  if (raw.call_graph == "fp")
+    config.call_graph = CallGraph::kFp;
+  else if (raw.call_graph != "dwarf")
+    reader.fail(usage(fmt::format("--call-graph '{}': must be dwarf or fp", raw.call_graph)));
 }
 
 void read_amounts(const Raw& raw, Reader& reader, Config& config) {

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
+
+#include "heap/loss.h"
 
 namespace tracer::heap {
 
@@ -14,14 +18,25 @@ inline constexpr ModuleId kNoModule = 0xffffffff;
 /// Identifies a stack of one process within one run; dense from 1.
 using StackId = std::uint32_t;
 
-/// Where a stack walk ended.
+/// Where a stack walk ended, and why there.
 enum class StackEnd : std::uint8_t {
-  kComplete,     ///< the outermost frame of the thread was reached
-  kTruncated,    ///< the depth limit cut it
-  kBadFrame,     ///< the next address lies in no executable mapping: code built without frame pointers
-  kBusy,         ///< the next address could not be looked up: another thread was changing the mappings
-  kNotRecorded,  ///< the stack store was full, or the stack could not be read: counts only
+  kComplete,         ///< the outermost frame of the thread was reached
+  kTruncated,        ///< the depth limit cut it
+  kBadFrame,         ///< a frame pointer led nowhere: code without frame pointers, and nothing else to go by
+  kBusy,             ///< the next address could not be looked up: another thread was changing the mappings
+  kNoTable,          ///< the file's unwind table was not there yet
+  kUnsupportedRule,  ///< the file's call frame information says something that cannot be followed
+  kReadFault,        ///< stack memory could not be read
+  kNoCode,           ///< the return address lies in no executable mapping
+  kJitCode,          ///< code that belongs to no file and keeps no frame pointer
+  kNotRecorded,      ///< the stack store was full, or the stack could not be read: counts only
 };
+inline constexpr std::size_t kStackEndCount = 10;
+
+/// `snake_case` name used in every report.
+const char* stack_end_name(StackEnd end);
+/// What a person is told about it: "the stack ends here: …" goes on like this.
+const char* stack_end_reason(StackEnd end);
 
 /// One return address (or, for the innermost frame, the exact instruction) of a stack.
 struct Frame {
@@ -29,6 +44,7 @@ struct Frame {
   ModuleId module = kNoModule;       ///< kNoModule: code that belongs to no file (JIT, vdso)
   std::uint64_t module_address = 0;  ///< address as the file's symbol table counts (ELF vaddr); not decremented
   bool exact = false;  ///< true: an instruction's own address; false: a return address, name the caller at -1
+  bool by_frame_pointer = false;  ///< found where nothing but a frame pointer was left to follow
 };
 
 /// A call stack, innermost frame (the allocator function) first.
@@ -37,7 +53,7 @@ struct Stack {
   std::int32_t pid = 0;
   std::vector<Frame> frames;
   StackEnd end = StackEnd::kComplete;
-  bool has_missed_library = false;  ///< a frame lies in a library that had gone before its file could be read
+  std::optional<Loss> loss;  ///< why its frames say less than there was to say
 };
 
 }  // namespace tracer::heap

@@ -51,9 +51,14 @@ struct RingDeleter {
 
 }  // namespace
 
-Capacity Capacity::of_budget(std::uint64_t max_memory_bytes) {
+Capacity Capacity::of_budget(std::uint64_t max_memory_bytes, bool use_tables) {
   constexpr std::uint64_t kMost = 1U << 28;
+  constexpr std::uint64_t kMostForTables = 64U << 20;
   Capacity capacity;
+  const std::uint64_t for_tables = use_tables ? std::min(max_memory_bytes / 4, kMostForTables) : 0;
+  // An array of the kernel has one element at least.
+  capacity.unwind_words = static_cast<std::uint32_t>(std::max(for_tables, sizeof(tr_words)) / sizeof(std::uint32_t));
+  max_memory_bytes -= for_tables;
   capacity.blocks =
       static_cast<std::uint32_t>(std::clamp<std::uint64_t>(max_memory_bytes / 4 * 3 / kBytesPerBlock, 1024, kMost));
   capacity.stacks =
@@ -72,8 +77,12 @@ class BpfObject::Impl {
   MapMemory young;
   MapMemory unverified;
   MapMemory modules;
+  MapMemory tables;
+  MapMemory unwind_words;
+  MapMemory rules;
   std::function<void(const tr_event&)> handle;
   std::unique_ptr<ring_buffer, RingDeleter> ring;
+  std::vector<std::unique_ptr<tr_raw_stack>> raw_stacks;
   std::vector<BpfLink> process_links;
 
   bpf_program* program_of(Program program) const;
@@ -85,6 +94,7 @@ class BpfObject::Impl {
 
  private:
   static int on_event(void* self, void* data, std::size_t size) noexcept;
+  static int on_raw_stack(void* self, void* data, std::size_t size) noexcept;
 };
 
 bpf_program* BpfObject::Impl::program_of(Program program) const {
@@ -111,6 +121,7 @@ Result<void> BpfObject::Impl::open() {
   settings.count_layout = counts_layout() ? 0 : 1;
   settings.max_stacks = config.capacity.stacks;
   settings.max_chunks = config.capacity.chunks;
+  settings.use_tables = config.use_tables ? 1 : 0;
   settings.min_size = config.min_size_bytes;
   settings.max_size = config.max_size_bytes;
   skeleton->bss->globals.next_space = 1;
@@ -123,6 +134,7 @@ Result<void> BpfObject::Impl::open() {
   for (bpf_map* by_stack : {maps.stacks, maps.young, maps.unverified})
     bpf_map__set_max_entries(by_stack, config.capacity.stacks + TR_MAX_SPACES);
   bpf_map__set_max_entries(maps.stack_chunks, config.capacity.chunks);
+  bpf_map__set_max_entries(maps.unwind_words, std::max(config.capacity.unwind_words / 2, 1U));
   // Twice the stacks: a key is written for each, and nothing else ever is.
   bpf_map__set_max_entries(maps.stack_ids, 2 * config.capacity.stacks);
 
@@ -153,7 +165,8 @@ Result<void> BpfObject::Impl::map_memory() {
   const auto& maps = skeleton->maps;
   for (const View& view :
        {View{&spaces, maps.spaces}, View{&stacks, maps.stacks}, View{&chunks, maps.stack_chunks},
-        View{&young, maps.young}, View{&unverified, maps.unverified}, View{&modules, maps.module_info}}) {
+        View{&young, maps.young}, View{&unverified, maps.unverified}, View{&modules, maps.module_info},
+        View{&tables, maps.tables}, View{&unwind_words, maps.unwind_words}, View{&rules, maps.rules}}) {
     const std::size_t size = std::size_t{bpf_map__max_entries(view.map)} * bpf_map__value_size(view.map);
     Result<MapMemory> memory = MapMemory::map(bpf_map__fd(view.map), size, bpf_map__name(view.map));
     if (!memory) return std::move(memory).error();
@@ -171,9 +184,18 @@ int BpfObject::Impl::on_event(void* self, void* data, std::size_t size) noexcept
   return 0;
 }
 
+int BpfObject::Impl::on_raw_stack(void* self, void* data, std::size_t size) noexcept {
+  if (size < sizeof(tr_raw_stack)) return 0;
+  auto raw = std::make_unique<tr_raw_stack>();
+  std::memcpy(raw.get(), data, sizeof(*raw));
+  static_cast<Impl*>(self)->raw_stacks.push_back(std::move(raw));
+  return 0;
+}
+
 Result<void> BpfObject::Impl::open_ring() {
   ring.reset(ring_buffer__new(bpf_map__fd(skeleton->maps.events), on_event, this, nullptr));
-  if (!ring) return Error::from_errno(errno, "cannot open the ring buffer of events");
+  if (!ring || ring_buffer__add(ring.get(), bpf_map__fd(skeleton->maps.raw_stacks), on_raw_stack, this) != 0)
+    return Error::from_errno(errno, "cannot open the ring buffer of events");
   return {};
 }
 
@@ -221,6 +243,10 @@ std::span<tr_young> BpfObject::young() { return impl_->young.elements<tr_young>(
 std::span<tr_unverified> BpfObject::unverified() { return impl_->unverified.elements<tr_unverified>(); }
 std::span<const tr_module> BpfObject::modules() const { return impl_->modules.elements<const tr_module>(); }
 
+std::span<tr_table> BpfObject::tables() { return impl_->tables.elements<tr_table>(); }
+std::span<std::uint32_t> BpfObject::unwind_words() { return impl_->unwind_words.elements<std::uint32_t>(); }
+std::span<tr_rule> BpfObject::rules() { return impl_->rules.elements<tr_rule>(); }
+
 std::uint32_t BpfObject::stack_count() const {
   const std::uint32_t next = __atomic_load_n(&impl_->skeleton->bss->globals.next_stack, __ATOMIC_ACQUIRE);
   return std::min(next, impl_->config.capacity.stacks);
@@ -254,8 +280,8 @@ Result<std::uint32_t> BpfObject::identify(int fd) {
     answer = error != 0 ? -error : static_cast<int>(options.retval);
   }
   ::munmap(mapped, 1);
-  if (answer > 0) return static_cast<std::uint32_t>(answer);
-  if (answer == 0) return Error(ErrorKind::kUnsupported, "more files than the table of files holds");
+  if (answer > 0 && answer < TR_MAX_MODULES) return static_cast<std::uint32_t>(answer);
+  if (answer >= 0) return Error(ErrorKind::kUnsupported, "more files than the table of files holds");
   return Error::from_errno(-answer, "the kernel cannot identify a file");
 }
 
@@ -318,6 +344,10 @@ void BpfObject::drain_events(const std::function<void(const tr_event&)>& handle)
   ring_buffer__consume(impl_->ring.get());
   impl_->handle = nullptr;
 }
+
+std::vector<std::unique_ptr<tr_raw_stack>> BpfObject::take_raw_stacks() { return std::exchange(impl_->raw_stacks, {}); }
+
+unsigned BpfObject::max_frames() const { return impl_->skeleton->rodata->config.max_frames; }
 
 bpf_program* BpfObject::program(Program program) const { return impl_->program_of(program); }
 

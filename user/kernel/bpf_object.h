@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "bpf/abi/types.h"
+#include "bpf/abi/unwind.h"
 #include "heap/stack.h"
 #include "kernel/features.h"
 
@@ -25,18 +26,21 @@ struct Capacity {
   std::uint32_t blocks = 0;
   std::uint32_t stacks = 0;
   std::uint32_t chunks = 0;
+  std::uint32_t unwind_words = 0;  ///< of 4 bytes
 
-  /// Divides a budget: three quarters for live blocks (about 104 bytes each), the rest for stacks.
-  static Capacity of_budget(std::uint64_t max_memory_bytes);
+  /// Divides a budget: with unwind tables, a quarter for these but no more than 64 MiB; of the rest, three quarters for
+  /// live blocks (about 104 bytes each) and one for stacks.
+  static Capacity of_budget(std::uint64_t max_memory_bytes, bool use_tables);
 };
 
 struct ObjectConfig {
   Capacity capacity;
   bool follow = false;
-  unsigned max_frames = TR_MAX_FRAMES;
+  unsigned max_frames = TR_DEFAULT_FRAMES;
   std::uint64_t min_size_bytes = 0;
   std::uint64_t max_size_bytes = ~std::uint64_t{0};
   Backend backend = Backend::kMulti;
+  bool use_tables = true;  ///< stacks are walked by unwind tables, else by frame pointers
 };
 
 /// The programs a probe can run; the names are those in bpf/tracer.bpf.c.
@@ -65,12 +69,18 @@ class BpfObject {
   std::span<tr_young> young();
   std::span<tr_unverified> unverified();
   std::span<const tr_module> modules() const;
+  /// By file number.
+  std::span<tr_table> tables();
+  std::span<std::uint32_t> unwind_words();
+  std::span<tr_rule> rules();
 
   /// Number of ids that have been given out, at most the capacity; ids below it may still be incomplete (space 0).
   std::uint32_t stack_count() const;
   /// The same for address spaces and for files.
   std::uint32_t space_count() const;
   std::uint32_t module_count() const;
+  /// The limit of frames per stack.
+  unsigned max_frames() const;
   /// The stack id that takes what has no stack of its own in an address space.
   heap::StackId no_stack_of(std::uint32_t space) const;
 
@@ -94,6 +104,8 @@ class BpfObject {
   int event_fd() const;
   /// Hands every waiting event to `handle`.
   void drain_events(const std::function<void(const tr_event&)>& handle);
+  /// The stacks to be finished that have come with the events.
+  std::vector<std::unique_ptr<tr_raw_stack>> take_raw_stacks();
 
   bpf_program* program(Program program) const;
   int program_fd(Program program) const;

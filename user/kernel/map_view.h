@@ -23,7 +23,7 @@ class MapMemory {
   MapMemory& operator=(const MapMemory&) = delete;
   ~MapMemory();
 
-  /// The map's elements; T must have the map's value size, a multiple of 8.
+  /// The map's elements; the map's value size must be a multiple of 8 and of that of T.
   template <typename T>
   std::span<T> elements() const {
     return {static_cast<T*>(memory_), size_bytes_ / sizeof(T)};

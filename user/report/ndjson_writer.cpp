@@ -29,22 +29,6 @@ const char* event_name(ProcessEvent::Kind kind) {
   return "exit";
 }
 
-const char* end_name(heap::StackEnd end) {
-  switch (end) {
-    case heap::StackEnd::kComplete:
-      return "complete";
-    case heap::StackEnd::kTruncated:
-      return "truncated";
-    case heap::StackEnd::kBadFrame:
-      return "bad_frame";
-    case heap::StackEnd::kBusy:
-      return "mapping_busy";
-    case heap::StackEnd::kNotRecorded:
-      break;
-  }
-  return "not_recorded";
-}
-
 void number_or_null(JsonRecord& record, const char* name, const std::optional<int>& value) {
   if (value) {
     record.integer(name, *value);
@@ -69,7 +53,13 @@ void totals(JsonRecord& record, const heap::ProcessSnapshot& from) {
       .number("free_objects_total", from.free_objects_total)
       .number("free_unknown_total", from.free_unknown_total)
       .number("failed_objects_total", from.failed_objects_total)
-      .number("peak_bytes", from.peak_bytes);
+      .number("peak_bytes", from.peak_bytes)
+      .begin_object("stack_ends");
+  for (std::size_t i = 0; i < heap::kStackEndCount; ++i) {
+    if (from.stack_ends[i] != 0)
+      record.number(heap::stack_end_name(static_cast<heap::StackEnd>(i)), from.stack_ends[i]);
+  }
+  record.end_object();
 }
 
 class NdjsonWriter : public Writer {
@@ -117,7 +107,7 @@ Result<void> NdjsonWriter::begin(const RunInfo& run) {
       .number("older_ns", run.older_ns)
       .number("top", run.top)
       .number("max_stack", run.max_stack)
-      .text("unwind", "fp")
+      .text("unwind", run.unwind)
       .text("backend", run.backend)
       .end_object();
   return write(record);
@@ -257,7 +247,7 @@ Result<void> NdjsonWriter::write_stack(heap::StackId id) {
   if (stack != nullptr) {
     for (const heap::Frame& frame : stack->frames) add_frame(record, frame);
   }
-  record.end_array().flag("complete", end == heap::StackEnd::kComplete).text("end", end_name(end));
+  record.end_array().flag("complete", end == heap::StackEnd::kComplete).text("end", heap::stack_end_name(end));
   return write(record);
 }
 
@@ -275,6 +265,7 @@ void NdjsonWriter::add_frame(JsonRecord& record, const heap::Frame& frame) {
       record.address("module_offset", frame.module_address);
     }
     if (frame.exact) record.flag("exact", true);
+    if (frame.by_frame_pointer) record.text("by", "frame_pointer");
     record.end_object();
   }
 }

@@ -29,7 +29,8 @@ struct RunInfo {
   std::uint64_t min_size_bytes = 0;
   std::uint64_t max_size_bytes = 0;  ///< 0: no limit
   unsigned top = 10;
-  unsigned max_stack = 127;
+  unsigned max_stack = 0;
+  std::string unwind;   ///< "dwarf" or "fp"
   std::string backend;  ///< "multi" or "perf"
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
@@ -33,6 +34,22 @@ std::vector<std::string> counters_of(const heap::ProcessSnapshot& process) {
   };
   if (process.rss_bytes != 0) parts.push_back("rss " + format_bytes(process.rss_bytes));
   return parts;
+}
+
+/// Allocations whose stacks are not whole, and why; empty when there are none.
+std::string cut_stacks(const heap::ProcessSnapshot& sum) {
+  std::vector<std::string> reasons;
+  std::uint64_t cut = 0;
+  for (std::size_t i = 0; i < heap::kStackEndCount; ++i) {
+    const auto end = static_cast<heap::StackEnd>(i);
+    if (end == heap::StackEnd::kComplete || sum.stack_ends[i] == 0) continue;
+    cut += sum.stack_ends[i];
+    reasons.push_back(fmt::format("{} {}", format_count(sum.stack_ends[i]), heap::stack_end_name(end)));
+  }
+  if (cut == 0) return {};
+  const double percent =
+      100.0 * static_cast<double>(cut) / static_cast<double>(std::max<std::uint64_t>(sum.alloc_objects_total, cut));
+  return fmt::format("of {} ({:.2g} %): {}", counted(cut, "allocation"), percent, fmt::join(reasons, ", "));
 }
 
 /// Frames that every C++ program has between its own code and the allocator.
@@ -195,6 +212,7 @@ void TableWriter::add_frames(TableText& text, const heap::Stack* stack, std::siz
   if (stack == nullptr) return add_end(text, heap::StackEnd::kNotRecorded);
   const std::size_t first = !stack->frames.empty() && stack->frames[0].exact ? 1 : 0;
   bool is_own_code = false;
+  bool is_uncertain = false;
   std::size_t number = 0;
   for (std::size_t i = first; i < stack->frames.size(); ++i) {
     const heap::Frame& frame = stack->frames[i];
@@ -202,6 +220,8 @@ void TableWriter::add_frames(TableText& text, const heap::Stack* stack, std::siz
       text.line(fmt::format("      ... {}", counted(stack->frames.size() - i, "more frame")), Tone::kFaint);
       return;
     }
+    if (frame.by_frame_pointer && !std::exchange(is_uncertain, true))
+      text.line("      (from here on by frame pointers: no call frame information)", Tone::kFaint);
     for (const symbols::SourceFrame& source : context_.symbolizer->symbolize(frame)) {
       is_own_code = is_own_code || !is_plumbing(source);
       text.frame(++number, source, context_.symbolizer->module_path(frame.module),
@@ -212,18 +232,11 @@ void TableWriter::add_frames(TableText& text, const heap::Stack* stack, std::siz
 }
 
 void TableWriter::add_end(TableText& text, heap::StackEnd end) const {
-  switch (end) {
-    case heap::StackEnd::kComplete:
-      return;
-    case heap::StackEnd::kTruncated:
-      return text.line(fmt::format("      (stack cut at {} frames: --max-stack)", run_.max_stack), Tone::kFaint);
-    case heap::StackEnd::kBadFrame:
-      return text.line("      (stack ends here: the next frame was built without frame pointers)", Tone::kFaint);
-    case heap::StackEnd::kBusy:
-      return text.line("      (stack cut: another thread was changing the mappings)", Tone::kFaint);
-    case heap::StackEnd::kNotRecorded:
-      return text.line("      (stack not recorded)", Tone::kFaint);
-  }
+  if (end == heap::StackEnd::kComplete) return;
+  if (end == heap::StackEnd::kNotRecorded) return text.line("      (stack not recorded)", Tone::kFaint);
+  if (end == heap::StackEnd::kTruncated)
+    return text.line(fmt::format("      (stack cut at {} frames: --max-stack)", run_.max_stack), Tone::kFaint);
+  text.line(fmt::format("      (stack ends here: {})", heap::stack_end_reason(end)), Tone::kFaint);
 }
 
 Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& summary) {
@@ -306,6 +319,7 @@ void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) co
   row("unknown frees",
       fmt::format("{} (of blocks allocated before the {}{})", format_count(sum.free_unknown_total),
                   run_.mode == "command" ? "trace began" : "attach", pauses_ == 0 ? "" : " or in a pause"));
+  if (const std::string cut = cut_stacks(sum); !cut.empty()) row("cut stacks", cut);
   if (pauses_ != 0) row("pauses", fmt::format("{}, {} in all", format_count(pauses_), format_duration(paused_ns_)));
   if (snapshot.processes.size() < 2) return;
   for (const heap::ProcessSnapshot& process : snapshot.processes) {

@@ -17,6 +17,7 @@ heap::ProcessSnapshot sum_of(const std::vector<heap::ProcessSnapshot>& processes
     sum.free_unknown_total += process.free_unknown_total;
     sum.failed_objects_total += process.failed_objects_total;
     sum.peak_bytes += process.peak_bytes;
+    for (std::size_t i = 0; i < heap::kStackEndCount; ++i) sum.stack_ends[i] += process.stack_ends[i];
   }
   return sum;
 }

@@ -14,6 +14,7 @@
 namespace tracer::session {
 
 enum class Format { kAuto, kTable, kNdjson };
+enum class CallGraph { kDwarf, kFp };
 enum class Color { kAuto, kAlways, kNever };
 
 struct OutputSpec {
@@ -44,7 +45,8 @@ struct Config {
   std::uint64_t min_size_bytes = 0;
   std::uint64_t max_size_bytes = 0;  ///< 0: no limit
   unsigned top = 10;
-  unsigned max_stack = TR_MAX_FRAMES;
+  unsigned max_stack = TR_DEFAULT_FRAMES;
+  CallGraph call_graph = CallGraph::kDwarf;
   std::uint64_t max_memory_bytes = 256ULL << 20;
   std::string include;
   std::string exclude;

@@ -72,6 +72,8 @@ void Session::handle_event(const tr_event& event) {
       return process_exited(event);
     case TR_EVENT_LIBRARIES:
       return libraries_changed(event);
+    case TR_EVENT_TABLE:
+      return table_missed(event.value);
     default:
       return;  // stacks and files: drain_events() looks for new ones anyway
   }
@@ -90,6 +92,11 @@ void Session::process_forked(const tr_event& event) {
   emit(report::ProcessEvent::Kind::kFork, process, &details);
 }
 
+/// One that had to make room for others, or is not known yet: then it is wanted as soon as it is.
+void Session::table_missed(std::uint32_t number) {
+  if (const library::Library* library = cache_->find(number)) unwind_tables_->want(number, *library);
+}
+
 /// A process that has ended in the meantime is no news here: its exit event follows.
 void Session::refresh(tracing::TracedProcess& process, std::uint64_t since_ns) {
   if (Result<void> read = tracker_->refresh(process, since_ns); !read && read.error().kind() != ErrorKind::kGone)
@@ -106,6 +113,7 @@ void Session::refresh_changed() {
 
 /// Lets the held command run until the next of `holds`.
 void Session::go_on(pid_t pid, std::uint32_t holds) {
+  if (unwind_tables_) unwind_tables_->wait();
   if (Result<void> held = object_->set_hold(pid, holds); !held) log::verbose("{}", held.error().message());
   ::kill(pid, SIGCONT);
 }

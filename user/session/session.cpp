@@ -47,6 +47,7 @@ Result<Outcome> Session::run() {
   run.max_size_bytes = config_.max_size_bytes;
   run.top = config_.top;
   run.max_stack = config_.max_stack;
+  run.unwind = config_.call_graph == CallGraph::kDwarf ? "dwarf" : "fp";
   run.backend = kernel::backend_name(backend_);
   write([&](report::Writer& writer) { return writer.begin(run); });
 
@@ -96,6 +97,7 @@ Result<void> Session::finish() {
   const std::uint64_t end_ns = since_start_ns();
   const std::jthread detaching = detach();
   drain_events();
+  if (unwind_tables_) unwind_tables_->wait();
   resolver_->finish();
   learn();
   count_unanswered();

@@ -23,6 +23,7 @@
 #include "tracing/probe_armer.h"
 #include "tracing/process_tracker.h"
 #include "tracing/stack_resolver.h"
+#include "tracing/unwind_tables.h"
 
 namespace tracer::session {
 
@@ -39,6 +40,8 @@ class Session {
   Result<void> open_control();
   Result<void> open_outputs();
   Result<void> load_kernel_half();
+  void use_unwind_tables();
+  void wait_for_tables();
   Result<void> start_loop();
   Result<void> attach_targets();
   Result<void> attach_pid(pid_t pid);
@@ -56,6 +59,7 @@ class Session {
   bool lacks_answers(const heap::Stack& stack);
   void count_unanswered();
   void go_on(pid_t pid, std::uint32_t holds);
+  void table_missed(std::uint32_t number);
   void process_forked(const tr_event& event);
   void process_executed(const tr_event& event);
   void process_exited(const tr_event& event);
@@ -116,6 +120,7 @@ class Session {
   std::optional<library::LibraryCache> cache_;
   std::optional<tracing::ProbeArmer> armer_;
   std::optional<tracing::ProcessTracker> tracker_;
+  std::optional<tracing::UnwindTables> unwind_tables_;
   std::optional<tracing::StackResolver> resolver_;
   std::optional<Command> command_;
   std::map<pid_t, UniqueFd> targets_;  ///< pidfds of the processes that we were asked for

@@ -95,7 +95,8 @@ Result<void> Session::load_kernel_half() {
     return Error(ErrorKind::kUnsupported, "this kernel has no uprobe_multi links", "use --probe-backend auto or perf");
 
   kernel::ObjectConfig config;
-  config.capacity = kernel::Capacity::of_budget(config_.max_memory_bytes);
+  config.use_tables = config_.call_graph == CallGraph::kDwarf;
+  config.capacity = kernel::Capacity::of_budget(config_.max_memory_bytes, config.use_tables);
   config.follow = config_.follow;
   config.max_frames = config_.max_stack;
   config.min_size_bytes = config_.min_size_bytes;
@@ -121,8 +122,30 @@ Result<void> Session::load_kernel_half() {
   tracker_->on_change = [this](const tracing::LibraryChange& change) { library_changed(change); };
   tracker_->on_found = [this](const library::Library& library, pid_t pid) { library_found(library, pid); };
   tracker_->before_retire = [this](library::Library& library) { library_retires(library); };
-  resolver_.emplace(*object_, *tracker_, *cache_);
+  if (config.use_tables) use_unwind_tables();
+  resolver_.emplace(*object_, *tracker_, *cache_, unwind_tables_ ? &*unwind_tables_ : nullptr);
   return object_->attach_process_events();
+}
+
+void Session::use_unwind_tables() {
+  unwind_tables_.emplace(*object_);
+  tracker_->on_number = [this](std::uint32_t number, const library::Library& library) {
+    unwind_tables_->want(number, library);
+  };
+  Result<std::uint32_t> vdso = tracker_->meet_vdso();
+  if (vdso)
+    object_->globals().vdso_module = *vdso;
+  else
+    log::verbose("{}", vdso.error().message());
+}
+
+/// Stacks are whole from the first one on.
+void Session::wait_for_tables() {
+  if (!unwind_tables_) return;
+  unwind_tables_->wait();
+  const tracing::UnwindTables::Totals totals = unwind_tables_->totals();
+  log::verbose("unwind tables of {} files: {} rows, {}, made in {} ms", totals.tables, format_count(totals.rows),
+               format_bytes(totals.words_used * sizeof(std::uint32_t)), totals.build_ns / 1'000'000U);
 }
 
 Result<void> Session::start_loop() {
@@ -195,6 +218,7 @@ Result<void> Session::start_timers() {
 Result<void> Session::begin_recording() {
   if (Result<void> started = start_timers(); !started) return started;
   began_ns_ = monotonic_ns();
+  wait_for_tables();
   if (config_.delay_ns == 0) {
     // From this instant on every probe counts; before it none did.
     if (Result<void> enabled = enable(); !enabled) return enabled;

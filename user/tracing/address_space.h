@@ -15,6 +15,8 @@ struct MappedLibrary {
   proc::Mapping mapping;
   library::Library* library = nullptr;
   proc::FileStamp stamp;  ///< of the file when it was last looked at
+  /// How often the dynamic linker had announced a change when the mapping was first seen; it has been there since.
+  std::uint32_t seen_at = 0xffffffff;
 };
 
 /// The libraries that one address space maps, as of the last reading. What an address on a stack means the kernel half
@@ -45,19 +47,21 @@ class AddressSpace {
 
   /// How often the dynamic linker had announced a change before the mappings were read and after all files were
   /// identified: what is true of code that runs holds from one announcement to the next.
-  void set_announcements(std::uint32_t before, std::uint32_t after) {
-    announcements_before_ = before;
-    announcements_after_ = after;
-  }
-  bool is_as_of(std::uint32_t announcements) const {
-    return announcements_before_ == announcements && announcements_after_ == announcements;
-  }
+  void set_announcements(std::uint32_t before, std::uint32_t after);
+
+  /// What was mapped at an address after so many announcements: certain if the mappings were read just then, nullptr if
+  /// not.
+  const MappedLibrary* find_exactly(std::uint64_t address, std::uint32_t announcements) const;
+  /// The same, also if it was mapped at an earlier reading and still is. Only a library that was replaced by another
+  /// one and came back in between would not be noticed.
+  const MappedLibrary* find_as_of(std::uint64_t address, std::uint32_t announcements) const;
   bool is_older_than(std::uint32_t announcements) const { return announcements_after_ < announcements; }
 
   const std::vector<MappedLibrary>& mapped() const { return mapped_; }
 
  private:
   std::vector<MappedLibrary> mapped_;
+  std::vector<MappedLibrary> ended_;  ///< what was mapped at the end
   std::uint32_t announcements_before_ = 0;
   std::uint32_t announcements_after_ = 0;
 };

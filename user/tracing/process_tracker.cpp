@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "tracing/met_module.h"
+#include "tracing/vdso.h"
 
 namespace tracer::tracing {
 namespace {
@@ -138,6 +139,7 @@ Result<library::Library*> ProcessTracker::find_library(UniqueFd file, const std:
     if (library != nullptr && library->live_mappings == 0) leaving_.push_back({library, kNobody, 0});
     if (library != nullptr && shows(file, identity)) {
       if (on_found) on_found(*library, pid);
+      if (on_number) on_number(*number, *library);
       return library;
     }
     // What was read is not what has that number.
@@ -261,6 +263,7 @@ void ProcessTracker::meet(std::uint32_t number) {
     if (!library->was_inspected())
       log::verbose("{} was mapped by pid {} and gone before it could be read", name_of(module), pid);
     if (on_found) on_found(*library, pid);
+    if (on_number) on_number(number, *library);
   }
   // The tracer itself has mapped files to identify them.
   if (pid != ::getpid() && library->live_mappings == 0 && !told_.contains(library))
@@ -278,6 +281,18 @@ void ProcessTracker::tell_transient() {
     change.loaded = false;
     if (on_change) on_change(change);
   }
+}
+
+Result<std::uint32_t> ProcessTracker::meet_vdso() {
+  Result<UniqueFd> copy = copy_vdso();
+  if (!copy) return std::move(copy).error();
+  const Result<std::uint32_t> number = object_.identify(copy->get());
+  if (!number) return number;
+  Result<library::Library*> library = find_library(std::move(*copy), "[vdso]", ::getpid(), *number);
+  if (!library) return std::move(library).error();
+  // Mapped by somebody at all times.
+  (*library)->live_mappings++;
+  return *number;
 }
 
 library::Library* ProcessTracker::find_by_mapping(std::uint32_t number) {

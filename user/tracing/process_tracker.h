@@ -58,6 +58,9 @@ class ProcessTracker {
   std::function<void(const LibraryChange&)> on_change;
   /// A library is known whose file has not been handed out since it was last retired; `pid` maps it or has mapped it.
   std::function<void(const library::Library&, pid_t pid)> on_found;
+  /// The kernel half knows the file of a library by this number, one of several perhaps. The file is open unless the
+  /// library was missed.
+  std::function<void(std::uint32_t number, const library::Library&)> on_number;
   /// The last moment at which a library's file is open.
   std::function<void(library::Library&)> before_retire;
 
@@ -75,6 +78,9 @@ class ProcessTracker {
   /// Gets to know the files that the kernel half has numbered since the last call, as far as no mapping that was read
   /// has shown them: some come and go faster than mappings can be read.
   void meet_modules();
+
+  /// Gets to know the code that the kernel maps into every process. Returns its number.
+  Result<std::uint32_t> meet_vdso();
 
   /// Opens the file behind a number that the kernel half gave out, if it is still where it was, until
   /// retire_unmapped(). nullptr if it is not.

@@ -114,13 +114,11 @@ heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& t
     const tr_stack& stack = object.stacks()[id];
     heap::SiteTotals totals = read_totals(stack);
     if (totals.alloc_objects == 0) return;
-    if (const heap::Stack* resolved = resolver.find(canonical)) {
-      const auto lose = [&](heap::Loss loss) {
-        snapshot.losses[static_cast<std::size_t>(loss)] += totals.alloc_objects;
-      };
-      if (resolved->end == heap::StackEnd::kBusy) lose(heap::Loss::kMappingBusy);
-      if (resolved->has_missed_library) lose(heap::Loss::kLibraryMissed);
-    }
+    const heap::Stack* resolved = resolver.find(canonical);
+    const heap::StackEnd end = resolved == nullptr ? heap::StackEnd::kNotRecorded : resolved->end;
+    building.process.stack_ends[static_cast<std::size_t>(end)] += totals.alloc_objects;
+    if (resolved != nullptr && resolved->loss)
+      snapshot.losses[static_cast<std::size_t>(*resolved->loss)] += totals.alloc_objects;
     // What an exited process still held will never be freed, however young it is.
     if (moment.counts_young && !building.process.exited) read_young(object.young()[id], globals.generation, totals);
     read_unverified(object.unverified()[id], totals);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "heap/stack.h"
 #include "kernel/bpf_object.h"
 #include "tracing/process_tracker.h"
+#include "tracing/unwind_tables.h"
 
 namespace tracer::tracing {
 
@@ -22,8 +24,10 @@ class StackResolver {
   /// What stands for all allocations under no stack.
   static constexpr heap::StackId kNoStack = 0;
 
-  StackResolver(kernel::BpfObject& object, ProcessTracker& tracker, const library::LibraryCache& cache)
-      : object_(object), tracker_(tracker), cache_(cache) {}
+  /// `tables`: nullptr when stacks are walked by frame pointers.
+  StackResolver(kernel::BpfObject& object, ProcessTracker& tracker, const library::LibraryCache& cache,
+                const UnwindTables* tables)
+      : object_(object), tracker_(tracker), cache_(cache), tables_(tables) {}
 
   /// Resolves everything that was stored since the last call. Costs time in proportion to that.
   void poll();
@@ -47,12 +51,29 @@ class StackResolver {
 
  private:
   bool resolve(heap::StackId id);
+  enum class Progress : std::uint8_t { kGoOn, kIsWhole, kWait };
+  /// A place in a file.
+  struct Place {
+    const library::Library* library = nullptr;
+    std::uint64_t file_offset = 0;  ///< of the instruction that the frame is about
+  };
   bool resolve_frames(const tr_stack& stored, const TracedProcess& process, heap::Stack& out);
+  Progress resolve_frame(std::uint64_t stored, std::uint32_t announcements, const TracedProcess& process,
+                         heap::Stack& out);
+  Progress find_place(std::uint64_t stored, std::uint32_t announcements, const TracedProcess& process, Place* place,
+                      heap::Stack& out);
+  using Find = const MappedLibrary* (AddressSpace::*)(std::uint64_t, std::uint32_t) const;
+  Progress find_by_address(Find look_up, std::uint64_t address, std::uint32_t announcements,
+                           const TracedProcess& process, Place* place) const;
+  Progress add_frame(const Place& place, heap::Frame frame, heap::Stack& out) const;
+  Progress finish_walk(const tr_stack& stored, const TracedProcess& process, heap::Stack& out);
   void remember(heap::Stack stack);
 
   kernel::BpfObject& object_;
   ProcessTracker& tracker_;
   const library::LibraryCache& cache_;
+  const UnwindTables* tables_;
+  std::unordered_map<heap::StackId, std::unique_ptr<tr_raw_stack>> raw_;  ///< stacks that are to be finished
   std::deque<heap::Stack> stacks_;
   std::vector<const heap::Stack*> by_id_;                             ///< index: id
   std::vector<heap::StackId> canonical_;                              ///< index: id

@@ -82,7 +82,12 @@ struct uprobes_state {
   struct xol_area* xol_area;
 };
 
+typedef struct {
+  void* vdso;
+} mm_context_t;
+
 struct mm_struct {
+  mm_context_t context;
   struct uprobes_state uprobes_state;
   unsigned long exec_vm; /* pages in executable mappings */
 };
@@ -95,6 +100,7 @@ typedef struct seqcount {
   unsigned int sequence;
 } seqcount_t;
 struct mm_struct___counted {
+  mm_context_t context;
   struct uprobes_state uprobes_state;
   unsigned long exec_vm;
   seqcount_t mm_lock_seq;
@@ -169,12 +175,24 @@ struct signal_struct {
   atomic_t live; /* threads that have not begun to exit */
 };
 
+/* A function whose return a probe waits for: its return address lies at `stack`, or did. */
+struct return_instance {
+  unsigned long stack;
+  unsigned long orig_ret_vaddr;
+  struct return_instance* next;
+};
+
+struct uprobe_task {
+  struct return_instance* return_instances; /* innermost first */
+};
+
 struct task_struct {
   int pid;
   int tgid;
   int exit_code;
   struct mm_struct* mm;
   struct signal_struct* signal;
+  struct uprobe_task* utask;
 };
 
 #pragma clang attribute pop

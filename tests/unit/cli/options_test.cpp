@@ -235,7 +235,7 @@ TEST(OptionsTest, ReadsNumbersAndSwitches) {
   EXPECT_EQ(config(with_pid({"-T", "0"})).top, 0U);
   EXPECT_EQ(config(with_pid({"--top=25"})).top, 25U);
   EXPECT_EQ(config(with_pid({"--max-stack", "2"})).max_stack, 2U);
-  EXPECT_EQ(config(with_pid({"--max-stack", "127"})).max_stack, 127U);
+  EXPECT_EQ(config(with_pid({"--max-stack", "512"})).max_stack, 512U);
   EXPECT_FALSE(config(with_pid({"--no-inline"})).inlines);
   EXPECT_FALSE(config(with_pid({"--no-demangle"})).demangle);
   EXPECT_EQ(config(with_pid({"-I", "^std::(map|set)"})).include, "^std::(map|set)");

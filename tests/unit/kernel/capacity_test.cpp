@@ -8,15 +8,23 @@ namespace tracer::kernel {
 namespace {
 
 TEST(CapacityTest, GrowsWithTheBudgetAndStaysWithinIt) {
-  const Capacity small = Capacity::of_budget(16ULL << 20);
-  const Capacity large = Capacity::of_budget(1ULL << 30);
+  const Capacity small = Capacity::of_budget(16ULL << 20, true);
+  const Capacity large = Capacity::of_budget(1ULL << 30, true);
   EXPECT_GT(large.blocks, small.blocks * 32);
   EXPECT_GT(large.stacks, small.stacks * 32);
   EXPECT_LE(std::uint64_t{large.blocks} * 96, 1ULL << 30);
 }
 
+TEST(CapacityTest, UnwindTablesTakeAQuarterAtMost) {
+  EXPECT_EQ(Capacity::of_budget(64ULL << 20, true).unwind_words, 4U << 20);
+  EXPECT_EQ(Capacity::of_budget(8ULL << 30, true).unwind_words, 16U << 20) << "64 MiB are enough";
+  const Capacity without = Capacity::of_budget(64ULL << 20, false);
+  EXPECT_LE(without.unwind_words, 2U);
+  EXPECT_GT(without.blocks, Capacity::of_budget(64ULL << 20, true).blocks);
+}
+
 TEST(CapacityTest, IsNeverEmpty) {
-  const Capacity none = Capacity::of_budget(0);
+  const Capacity none = Capacity::of_budget(0, true);
   EXPECT_GT(none.blocks, 0U);
   EXPECT_GT(none.stacks, 0U);
   EXPECT_GE(none.chunks, none.stacks);

@@ -59,8 +59,16 @@ heap::SiteTotals site(heap::StackId id, std::uint64_t allocs, std::uint64_t free
           .mean_age_ns = mean_age_ms * 1'000'000};
 }
 
+heap::StackEnd end_of(heap::StackId id) {
+  return id == 18   ? heap::StackEnd::kBadFrame
+         : id == 19 ? heap::StackEnd::kTruncated
+         : id == 21 ? heap::StackEnd::kNotRecorded
+                    : heap::StackEnd::kComplete;
+}
+
 void add_up(heap::ProcessSnapshot& process) {
   for (const heap::SiteTotals& one : process.sites) {
+    process.stack_ends[static_cast<std::size_t>(end_of(one.stack_id))] += one.alloc_objects;
     process.alloc_objects_total += one.alloc_objects;
     process.alloc_bytes_total += one.alloc_bytes;
     process.free_objects_total += one.free_objects;
@@ -87,19 +95,22 @@ Scene::Scene() {
   add_stack({17,
              4242,
              {libc(0x9b7a0, true), frame(kCxx, 0x7f1c2b000000, 0xab25c), server(0x1228), server(0x10d9), libc(0x2724a)},
-             heap::StackEnd::kComplete});
+             heap::StackEnd::kComplete,
+             {}});
   add_stack({18,
              4242,
              {libc(0x9c2f0, true), server(0x3410), frame(kPlugin, 0x7f1c2c000000, 0x1a30)},
-             heap::StackEnd::kBadFrame});
-  add_stack({19, 4242, {libc(0x9be10, true), {.ip = 0x7f1c30001042}, server(0x10d9)}, heap::StackEnd::kTruncated});
-  add_stack({20, 4242, {libc(0x9b7a0, true), server(0x10d9), libc(0x2724a)}, heap::StackEnd::kComplete});
-  add_stack({21, 4242, {}, heap::StackEnd::kNotRecorded});
-  add_stack({22, 4250, {libc(0x9b7a0, true), server(0x10d9)}, heap::StackEnd::kComplete});
+             heap::StackEnd::kBadFrame,
+             {}});
+  add_stack({19, 4242, {libc(0x9be10, true), {.ip = 0x7f1c30001042}, server(0x10d9)}, heap::StackEnd::kTruncated, {}});
+  add_stack({20, 4242, {libc(0x9b7a0, true), server(0x10d9), libc(0x2724a)}, heap::StackEnd::kComplete, {}});
+  add_stack({21, 4242, {}, heap::StackEnd::kNotRecorded, {}});
+  add_stack({22, 4250, {libc(0x9b7a0, true), server(0x10d9)}, heap::StackEnd::kComplete, {}});
 }
 
 void Scene::add_stack(heap::Stack stack) {
   const heap::StackId id = stack.id;
+  if (id == 18) stack.frames.back().by_frame_pointer = true;
   stacks_[id] = std::move(stack);
 }
 
@@ -122,6 +133,8 @@ RunInfo Scene::run() {
   run.unix_us = kStartUs;
   run.interval_ns = 5'000'000'000;
   run.older_ns = 500'000'000;
+  run.max_stack = 127;
+  run.unwind = "dwarf";
   run.backend = "multi";
   return run;
 }

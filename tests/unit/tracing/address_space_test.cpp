@@ -100,15 +100,25 @@ TEST_F(AddressSpaceTest, FindsWhatIsMappedAtAnAddress) {
   EXPECT_EQ(space_.find(0x30000)->library, &b_);
 }
 
-TEST_F(AddressSpaceTest, KnowsBetweenWhichAnnouncementsItWasRead) {
+TEST_F(AddressSpaceTest, KnowsWhatWasMappedBetweenTheAnnouncementsItWasReadIn) {
+  space_.add({map_a_, &a_, {}});
   space_.set_announcements(4, 4);
-  EXPECT_TRUE(space_.is_as_of(4));
-  EXPECT_FALSE(space_.is_as_of(5));
+  EXPECT_NE(space_.find_as_of(0x10000, 4), nullptr);
+  EXPECT_EQ(space_.find_as_of(0x10000, 3), nullptr) << "something else may have been there before";
+  EXPECT_NE(space_.find_as_of(0x10000, 5), nullptr) << "it is still there, as far as is known";
   EXPECT_TRUE(space_.is_older_than(5));
   EXPECT_FALSE(space_.is_older_than(4));
-  space_.set_announcements(4, 6);
-  for (std::uint32_t announcements : {4U, 5U, 6U}) EXPECT_FALSE(space_.is_as_of(announcements));
-  EXPECT_FALSE(space_.is_older_than(6));
+}
+
+TEST_F(AddressSpaceTest, WhatHasBeenThereSinceAnEarlierReadingWasThereInBetween) {
+  space_.add({map_a_, &a_, {}});
+  space_.set_announcements(4, 4);
+  space_.add({map_b_, &b_, {}});
+  space_.set_announcements(6, 8);
+  EXPECT_NE(space_.find_as_of(0x10000, 7), nullptr);
+  EXPECT_EQ(space_.find_exactly(0x10000, 7), nullptr) << "it may have been away for a moment";
+  EXPECT_EQ(space_.find_as_of(0x30000, 7), nullptr) << "it may have come with the eighth";
+  EXPECT_NE(space_.find_as_of(0x30000, 8), nullptr);
 }
 
 TEST_F(AddressSpaceTest, TheEndOfAProcessEndsEveryMapping) {
