@@ -99,7 +99,7 @@ TR_INLINE void copy_stack(struct tr_raw_stack* raw, const struct tr_thread* t) {
 /* A new id for a stack that is not known to its end, with what user space needs to finish it. TR_NO_STACK when there is
  * no room. */
 TR_CHECKED_ONCE __u32 raw_stack_id(struct tr_thread* t) {
-  if (!t) return TR_NO_STACK;
+  if (!t || globals.raw_stacks >= config.max_stacks / TR_STACKS_PER_RAW) return TR_NO_STACK;
   struct tr_raw_stack* raw = bpf_ringbuf_reserve(&raw_stacks, sizeof(*raw), 0);
   if (!raw) return TR_NO_STACK;
   bool again = false;
@@ -115,6 +115,7 @@ TR_CHECKED_ONCE __u32 raw_stack_id(struct tr_thread* t) {
     bpf_ringbuf_discard(raw, 0);
     return TR_NO_STACK;
   }
+  __sync_fetch_and_add(&globals.raw_stacks, 1);
   __u32 id = raw->stack_id;
   bpf_ringbuf_submit(raw, 0);
   return id;

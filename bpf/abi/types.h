@@ -116,8 +116,10 @@ enum tr_stack_end {
   TR_END_JIT,         /* code of no file that keeps no frame pointer */
   TR_END_COUNT,
 };
-/* In tr_stack.end: a tr_raw_stack says how it goes on. */
+/* In tr_stack.end: a tr_raw_stack says how it goes on. Each such stack has an id of its own, so they may have one in so
+ * many only. */
 #define TR_END_RAW 0x100
+#define TR_STACKS_PER_RAW 8
 
 /* A live block's address. */
 struct tr_block_key {
@@ -273,12 +275,14 @@ struct tr_globals {
   __u32 next_module;
   __u32 pause;       /* how often recording was interrupted */
   __u32 vdso_module; /* the number under which the kernel's own code in each process is known */
+  __u32 raw_stacks;  /* stacks with TR_END_RAW so far */
+  __u32 padding;
   __u64 tick; /* milliseconds since the trace began, set about ten times a second: reading a clock costs 23 ns per block
                */
   __u64 calls_nested; /* allocator calls inside an allocator call: counted with the outer one */
   __u64 losses[TR_LOSS_COUNT];
 };
-TR_ASSERT_SIZE(struct tr_globals, 48 + 8 * TR_LOSS_COUNT);
+TR_ASSERT_SIZE(struct tr_globals, 56 + 8 * TR_LOSS_COUNT);
 
 /* Fixed before the programs are loaded. */
 struct tr_config {

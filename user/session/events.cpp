@@ -222,8 +222,10 @@ void Session::library_changed(const tracing::LibraryChange& change) {
   write([&](report::Writer& writer) { return writer.library(event); });
 }
 
-/// Looks up the names that stacks need from a library, in those that are new since it was last asked for.
+/// Looks up the names that stacks need from a library, in those that are new since it was last asked for. learn() has
+/// done that already for those that come and go.
 void Session::look_up_names(const library::Library& library) {
+  if (transient_modules_.contains(library.module_id())) return;
   std::size_t& next = named_[library.module_id()];
   const std::deque<heap::Stack>& stacks = resolver_->stacks();
   std::set<std::pair<std::uint64_t, bool>> seen;

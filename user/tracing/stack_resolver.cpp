@@ -181,9 +181,11 @@ StackResolver::Progress StackResolver::finish_walk(const tr_stack& stored, const
       object_.chunks()[stored.first_chunk + last / TR_CHUNK_FRAMES].frame[last % TR_CHUNK_FRAMES];
   if (find_place(frame, stored.announcements, process, &place, out) != Progress::kGoOn) return Progress::kIsWhole;
   while (out.frames.size() < object_.max_frames()) {
-    const std::optional<tr_rule> rule = tables_->rule_at(*place.library, place.file_offset);
-    if (!rule) return is_last_ ? Progress::kIsWhole : Progress::kWait;
-    const int end = walk.leave(*rule, static_cast<std::uint32_t>(out.frames.size()));
+    tr_rule rule{};
+    const UnwindTables::Answer answer = tables_->rule_at(*place.library, place.file_offset, &rule);
+    if (answer == UnwindTables::Answer::kLater && !is_last_) return Progress::kWait;
+    if (answer != UnwindTables::Answer::kRule) return Progress::kIsWhole;
+    const int end = walk.leave(rule, static_cast<std::uint32_t>(out.frames.size()));
     if (!LateWalk::goes_on(end)) {
       // The copy has an end, too.
       if (end != TR_END_FAULT) out.end = end_of(static_cast<std::uint32_t>(end));
@@ -221,8 +223,7 @@ void StackResolver::remember(heap::Stack stack) {
 }
 
 void StackResolver::mark_missed(heap::StackId id) {
-  const auto found = std::ranges::find(stacks_, canonical(id), &heap::Stack::id);
-  if (found != stacks_.end()) found->loss = heap::Loss::kLibraryMissed;
+  if (id < by_id_.size() && by_id_[id] != nullptr) by_id_[id]->loss = heap::Loss::kLibraryMissed;
 }
 
 const heap::Stack* StackResolver::find(heap::StackId id) const {

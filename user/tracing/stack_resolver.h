@@ -75,7 +75,7 @@ class StackResolver {
   const UnwindTables* tables_;
   std::unordered_map<heap::StackId, std::unique_ptr<tr_raw_stack>> raw_;  ///< stacks that are to be finished
   std::deque<heap::Stack> stacks_;
-  std::vector<const heap::Stack*> by_id_;                             ///< index: id
+  std::vector<heap::Stack*> by_id_;                                   ///< index: id
   std::vector<heap::StackId> canonical_;                              ///< index: id
   std::unordered_multimap<std::uint64_t, heap::StackId> by_meaning_;  ///< hash of pid and frames → first id
   std::vector<heap::StackId> incomplete_;  ///< ids given out, not yet filled in by the kernel half

@@ -63,7 +63,11 @@ void UnwindTables::want(std::uint32_t number, const library::Library& library) {
   const std::string name = content_of(library);
   {
     const std::lock_guard lock(mutex_);
-    if (!library.file().valid() && !contents_.contains(name)) return;
+    if (!library.file().valid() && !contents_.contains(name)) {
+      // Nobody will ever see that file again.
+      if (!library.was_inspected()) __atomic_store_n(&object_.tables()[number].state, TR_TABLE_NONE, __ATOMIC_RELEASE);
+      return;
+    }
     const auto [found, is_new] = contents_.try_emplace(name);
     Content& content = found->second;
     if (std::ranges::find(content.numbers, number) == content.numbers.end()) content.numbers.push_back(number);
@@ -73,14 +77,18 @@ void UnwindTables::want(std::uint32_t number, const library::Library& library) {
   changed_.notify_all();
 }
 
-std::optional<tr_rule> UnwindTables::rule_at(const library::Library& library, std::uint64_t file_offset) const {
+UnwindTables::Answer UnwindTables::rule_at(const library::Library& library, std::uint64_t file_offset,
+                                           tr_rule* rule) const {
   const std::lock_guard lock(mutex_);
   const auto found = contents_.find(content_of(library));
-  if (found == contents_.end() || found->second.state == Content::State::kQueued) return std::nullopt;
+  if (found == contents_.end()) return Answer::kNever;
   const Content& content = found->second;
-  if (content.state == Content::State::kNone) return tr_rule{};
+  if (content.state == Content::State::kQueued) return Answer::kLater;
+  *rule = {};
+  if (content.state == Content::State::kNone) return Answer::kRule;
   const std::span<const std::uint32_t> words = object_.unwind_words().subspan(content.place.first_word, content.words);
-  return object_.rules()[unwind::find_rule(content.place.low, content.place.bucket_count, words, file_offset)];
+  *rule = object_.rules()[unwind::find_rule(content.place.low, content.place.bucket_count, words, file_offset)];
+  return Answer::kRule;
 }
 
 void UnwindTables::wait() {

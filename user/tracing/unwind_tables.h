@@ -6,7 +6,6 @@
 #include <list>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -35,9 +34,13 @@ class UnwindTables {
   /// Has the table of a library, whose file must be open, made for the number that the kernel half knows the file by.
   void want(std::uint32_t number, const library::Library& library);
 
-  /// The rule for an offset of a library's file; nothing while its table is not there. TR_CFA_NONE where it says
-  /// nothing.
-  std::optional<tr_rule> rule_at(const library::Library& library, std::uint64_t file_offset) const;
+  /// The rule for an offset of a library's file, TR_CFA_NONE where its table says nothing.
+  enum class Answer : std::uint8_t {
+    kRule,
+    kLater,  ///< the table is being made
+    kNever,  ///< there is none, or none any more
+  };
+  Answer rule_at(const library::Library& library, std::uint64_t file_offset, tr_rule* rule) const;
 
   /// Waits until all that was wanted is there.
   void wait();
