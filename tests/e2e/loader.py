@@ -40,6 +40,21 @@ def compile_musl(path, sources, *options):
     return path
 
 
+def offset_of(program, function):
+    """File offset of a function's first instruction, by readelf."""
+    def lines(option):
+        return subprocess.run(["readelf", "-W", option, program], check=True, timeout=HANG, stdout=subprocess.PIPE,
+                              text=True).stdout.splitlines()
+
+    address, = {int(words[1], 16) for words in map(str.split, lines("-s")) if len(words) == 8 and words[7] == function}
+    for words in map(str.split, lines("-l")):
+        if words and words[0] == "LOAD":
+            offset, start, _, size = (int(word, 16) for word in words[1:5])
+            if start <= address < start + size:
+                return address - start + offset
+    raise AssertionError(f"no segment holds {function}")
+
+
 def run(*command):
     subprocess.run([str(word) for word in command], check=True, timeout=HANG, stdout=subprocess.DEVNULL)
 

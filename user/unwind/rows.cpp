@@ -35,6 +35,10 @@ std::size_t find_sigreturn(std::span<const std::byte> code, std::size_t from) {
   return code.size();
 }
 
+// mov %rbx,%rsp; mov (%rsp),%rdi; test %rdi,%rdi: how glibc's __start_context begins, which no code calls and whose
+// call frame information says nothing of that.
+constexpr std::array<std::uint8_t, 10> kStartContext{0x48, 0x89, 0xdc, 0x48, 0x8b, 0x3c, 0x24, 0x48, 0x85, 0xff};
+
 // Memory for so many rows at most is asked for ahead of knowing how many there are: 16 MiB, not touched before use.
 constexpr std::size_t kMostReserved = 1 << 20;
 constexpr std::size_t kBytesPerRow = 6;  ///< of call frame information, usually
@@ -102,6 +106,10 @@ class RowWriter {
   void write_function(const FunctionRows& function, const Functions& all) {
     const Row* row = all.rows.data() + function.first;
     write_gap(function.start);
+    // makecontext() has the coroutine return to where such a function begins, and a return address is looked up by the
+    // byte before it.
+    const bool is_outermost = function.count > 0 && row->rule.cfa == TR_CFA_END;
+    if (function.start > end_ && (is_outermost || starts_next_context(function))) write(function.start - 1, TR_CFA_END);
     for (const Row* end = row + function.count; row != end; ++row) write(*row);
     end_ = function.end;
   }
@@ -112,6 +120,12 @@ class RowWriter {
   }
 
  private:
+  bool starts_next_context(const FunctionRows& function) const {
+    if (function.end - function.start < kStartContext.size()) return false;
+    const std::span<const std::byte> code = elf_.bytes({function.start, 0, kStartContext.size()});
+    return code.size() == kStartContext.size() && std::memcmp(code.data(), kStartContext.data(), code.size()) == 0;
+  }
+
   /// From the end of what was written up to `next`, where something begins.
   void write_gap(std::uint64_t next) {
     if (next <= end_) return;
