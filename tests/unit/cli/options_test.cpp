@@ -127,7 +127,7 @@ TEST(OptionsTest, HasTheDocumentedDefaults) {
   EXPECT_EQ(config.min_size_bytes, 0U);
   EXPECT_EQ(config.max_size_bytes, 0U);
   EXPECT_EQ(config.include + config.exclude, "");
-  EXPECT_EQ(config.max_stack, 127U);
+  EXPECT_EQ(config.max_stack, 256U);
   EXPECT_EQ(config.max_memory_bytes, 256ULL << 20);
   EXPECT_FALSE(config.backend.has_value());
   EXPECT_EQ(config.color, Color::kAuto);
@@ -272,7 +272,7 @@ TEST(OptionsTest, NamesTheOptionWhoseValueMakesNoSense) {
       {"--max-memory", {"0", "16777215", "15m", "lots"}},
       {"--count", {"0", "-1", "1.5", "many", "18446744073709551616"}},
       {"--top", {"-1", "ten", "0x10", "1000001"}},
-      {"--max-stack", {"0", "1", "128", "-3", "4294967298"}},
+      {"--max-stack", {"0", "1", "513", "-3", "4294967298"}},
       {"--include", {"(", "[z-a]", "*", "a{2,1}", "\\", "[[:nope:]]", "a{99999999999}", "((a{999}){999}){999}"}},
       {"--exclude", {")", "[", "(?<name>a)", "\\9"}},
       {"--format", {"pprof", "TABLE", "auto"}},

@@ -298,8 +298,9 @@ TEST(NdjsonSchemaTest, AcceptsARunWithoutAnyAllocation) {
   snapshot.processes.emplace_back().pid = 1;
   ASSERT_TRUE(writer->finish(snapshot, {"duration", 5, 0, 0}).ok());
   std::string text = output.text();
-  // An empty RunInfo has neither mode nor backend.
+  // An empty RunInfo has neither mode, backend nor way to unwind.
   text.replace(text.find("\"mode\":\"\""), 9, "\"mode\":\"pid\"");
+  text.replace(text.find("\"unwind\":\"\""), 11, "\"unwind\":\"dwarf\"");
   text.replace(text.find("\"backend\":\"\""), 12, "\"backend\":\"multi\"");
   EXPECT_EQ(validate(text), 0);
 }

@@ -74,7 +74,9 @@ class MadeImage {
   }
 
  private:
-  static void append(Bytes* out, std::span<const std::byte> bytes) { out->insert(out->end(), bytes.begin(), bytes.end()); }
+  static void append(Bytes* out, std::span<const std::byte> bytes) {
+    out->insert(out->end(), bytes.begin(), bytes.end());
+  }
 
   template <typename T>
   static void put(Bytes* out, std::size_t at, const T& value) {
