@@ -82,42 +82,61 @@ TR_INLINE __u32 store_stack(struct tr_thread* t, __u64 key, __u32 space, bool* a
   return id;
 }
 
-/* Copies the stack from the last frame on. Pieces lie within a page each, so that one that is not there spoils no
- * other.
- */
-TR_INLINE void copy_stack(struct tr_raw_stack* raw, const struct tr_thread* t) {
-  raw->walk = t->walk;
-  raw->start = t->walk.sp & ~(TR_RAW_PIECE - 1ULL);
+/* How many pieces of the stack are worth a copy: the first thread's stack has an end that the kernel knows. */
+TR_INLINE __u32 pieces_of_stack(__u64 start) {
+  struct mm_struct* mm = bpf_get_current_task_btf()->mm;
+  __u64 end = mm ? mm->start_stack : 0;
+  if (end <= start || end - start >= TR_RAW_PIECES * TR_RAW_PIECE) return TR_RAW_PIECES;
+  return (__u32)((end - start) / TR_RAW_PIECE) + 1;
+}
+
+/* Copies the stack behind the record's head. Pieces lie within a page each, so that one that is not there spoils no
+ * other. */
+TR_INLINE void copy_stack(const struct bpf_dynptr* record, struct tr_raw_stack* raw) {
   raw->size = 0;
   for (__u32 i = 0; i < TR_RAW_PIECES; i++) {
-    const void* from = (const void*)(raw->start + i * TR_RAW_PIECE);
-    if (bpf_probe_read_user(raw->data + i * TR_RAW_PIECE, TR_RAW_PIECE, from)) break;
+    void* piece = bpf_dynptr_data(record, sizeof(*raw) + i * TR_RAW_PIECE, TR_RAW_PIECE);
+    if (!piece || bpf_probe_read_user(piece, TR_RAW_PIECE, (const void*)(raw->start + i * TR_RAW_PIECE))) break;
     raw->size += TR_RAW_PIECE;
   }
+}
+
+/* Fills the record; the id of the stack. TR_NO_STACK: the record is worth nothing. */
+TR_INLINE __u32 fill_raw_stack(const struct bpf_dynptr* record, __u64 start, struct tr_thread* t) {
+  struct tr_raw_stack* raw = bpf_dynptr_data(record, 0, sizeof(*raw));
+  if (!raw) return TR_NO_STACK;
+  struct tr_space* space = find_space(t->space);
+  __u64 key = mix(hash_stack(t, t->space), bpf_ktime_get_ns());
+  bool again = false;
+  raw->walk = t->walk;
+  raw->start = start;
+  copy_stack(record, raw);
+  t->announcements = space ? space->announcements : 0;
+  t->stack_end = TR_END_NO_TABLE | TR_END_RAW;
+  __u32 id = store_stack(t, key, t->space, &again);
+  raw->stack_id = id;
+  if (id != TR_NO_STACK) return id;
+  t->announcements = 0;
+  t->stack_end = TR_END_NO_TABLE;
+  return TR_NO_STACK;
 }
 
 /* A new id for a stack that is not known to its end, with what user space needs to finish it. TR_NO_STACK when there is
  * no room. */
 TR_CHECKED_ONCE __u32 raw_stack_id(struct tr_thread* t) {
   if (!t || globals.raw_stacks >= config.max_stacks / TR_STACKS_PER_RAW) return TR_NO_STACK;
-  struct tr_raw_stack* raw = bpf_ringbuf_reserve(&raw_stacks, sizeof(*raw), 0);
-  if (!raw) return TR_NO_STACK;
-  bool again = false;
-  __u64 key = mix(hash_stack(t, t->space), bpf_ktime_get_ns());
-  struct tr_space* space = find_space(t->space);
-  copy_stack(raw, t);
-  t->announcements = space ? space->announcements : 0;
-  t->stack_end = TR_END_NO_TABLE | TR_END_RAW;
-  raw->stack_id = store_stack(t, key, t->space, &again);
-  if (raw->stack_id == TR_NO_STACK) {
-    t->announcements = 0;
-    t->stack_end = TR_END_NO_TABLE;
-    bpf_ringbuf_discard(raw, 0);
+  struct bpf_dynptr record;
+  __u32 id = TR_NO_STACK;
+  __u64 start = t->walk.sp & ~(TR_RAW_PIECE - 1ULL);
+  __u32 size = sizeof(struct tr_raw_stack) + pieces_of_stack(start) * TR_RAW_PIECE;
+  if (!bpf_ringbuf_reserve_dynptr(&raw_stacks, size, 0, &record)) id = fill_raw_stack(&record, start, t);
+  /* Also a reservation that has failed has to be given back. */
+  if (id == TR_NO_STACK) {
+    bpf_ringbuf_discard_dynptr(&record, 0);
     return TR_NO_STACK;
   }
+  bpf_ringbuf_submit_dynptr(&record, 0);
   __sync_fetch_and_add(&globals.raw_stacks, 1);
-  __u32 id = raw->stack_id;
-  bpf_ringbuf_submit(raw, 0);
   return id;
 }
 

@@ -66,18 +66,18 @@ struct tr_walk {
 
 /*
  * Where a walk has ended with TR_END_NO_TABLE, and the stack from there on as it was: user space goes on when the table
- * is there. Such a stack has an id of its own, since nobody knows yet which it is.
+ * is there. Such a stack has an id of its own, since nobody knows yet which it is. The bytes of the stack follow; the
+ * record may have room for more of them than there are.
  */
-#define TR_RAW_PIECE 1024
-#define TR_RAW_PIECES 8
+#define TR_RAW_PIECE 512
+#define TR_RAW_PIECES 16
 struct tr_raw_stack {
   struct tr_walk walk;
-  __u64 start; /* address of data[0], a multiple of TR_RAW_PIECE */
-  __u32 size;  /* of data, a multiple of TR_RAW_PIECE */
+  __u64 start; /* address of the first byte, a multiple of TR_RAW_PIECE */
+  __u32 size;  /* of the bytes, a multiple of TR_RAW_PIECE */
   __u32 stack_id;
-  __u8 data[TR_RAW_PIECE * TR_RAW_PIECES];
 };
-TR_ASSERT_SIZE(struct tr_raw_stack, 56 + TR_RAW_PIECE * TR_RAW_PIECES);
+TR_ASSERT_SIZE(struct tr_raw_stack, 56);
 
 /* An element of `unwind_words`: an array map's elements take 8 bytes each at least. */
 struct tr_words {

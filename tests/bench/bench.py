@@ -167,8 +167,9 @@ def print_json(bench, loaded):
         if name not in bench.skipped
     }
     ratios = [{"name": name, "value": value, "met": met} for name, value, met, _ in bench.ratios()]
-    print(json.dumps({"cases": cases, "ratios": ratios, "walks_ns": {name: value for name, value, _, _ in bench.walks()}, "skipped": bench.skipped, "probes": bench.floor,
-                      "loading": loaded}, indent=2))
+    walks = {name: value for name, value, _, _ in bench.walks()}
+    print(json.dumps({"cases": cases, "ratios": ratios, "walks_ns": walks, "skipped": bench.skipped,
+                      "probes": bench.floor, "loading": loaded}, indent=2))
 
 
 def parse_arguments():

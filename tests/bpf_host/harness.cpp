@@ -13,6 +13,7 @@ Thread::Thread(std::uint32_t tgid, std::uint32_t pid) {
           .trampoline = kTrampoline,
           .layout = 0,
           .executable_pages = 0,
+          .start_stack = 0,
           .vdso = 0,
           .returns = {},
           .return_count = 0};

@@ -28,6 +28,7 @@ static void begin(struct kernel_task* out, const struct host_task* task, __u64 c
   out->task.exit_code = task->exit_code;
   out->mm.mm_lock_seq.sequence = task->layout;
   out->mm.exec_vm = task->executable_pages;
+  out->mm.start_stack = task->start_stack;
   out->task.mm = (struct mm_struct*)&out->mm;
   out->task.signal = &out->signal;
   out->mm.context.vdso = (void*)task->vdso;

@@ -42,6 +42,7 @@ struct host_task {
   __u64 trampoline;   /* where return probes send returning functions; 0: the process has no such page yet */
   __u32 layout;       /* mm_lock_seq of its address space */
   __u32 executable_pages;
+  __u64 start_stack;
   __u64 vdso;                                  /* where it is mapped; 0: nowhere */
   struct host_return returns[TR_HOST_RETURNS]; /* of functions whose return a probe waits for, innermost first */
   __u32 return_count;

@@ -188,7 +188,11 @@ std::vector<Record> FakeKernel::drain(std::string_view ring) {
 
 std::vector<tr_event> FakeKernel::drain_events() { return drain<tr_event>("events"); }
 
-std::vector<tr_raw_stack> FakeKernel::drain_raw_stacks() { return drain<tr_raw_stack>("raw_stacks"); }
+std::vector<std::vector<std::byte>> FakeKernel::drain_raw_stacks() {
+  Ring& ring = rings_["raw_stacks"];
+  ring.used = 0;
+  return std::exchange(ring.records, {});
+}
 
 void* FakeKernel::task_storage(std::uint32_t pid, std::size_t size, bool create) {
   const auto found = storage_.find(pid);
@@ -200,6 +204,11 @@ void* FakeKernel::task_storage(std::uint32_t pid, std::size_t size, bool create)
 }  // namespace tracer::bpf_host
 
 using tracer::bpf_host::FakeKernel;
+
+/// As in vmlinux.h, which C++ cannot read: here the record and its size.
+struct bpf_dynptr {
+  unsigned long long opaque[2];
+};
 
 extern "C" {
 
@@ -216,6 +225,26 @@ void* bpf_ringbuf_reserve(void* map, __u64 size, __u64) { return FakeKernel::ins
 void bpf_ringbuf_submit(void* data, __u64) { FakeKernel::instance().finish_record(data, true); }
 
 void bpf_ringbuf_discard(void* data, __u64) { FakeKernel::instance().finish_record(data, false); }
+
+long bpf_ringbuf_reserve_dynptr(void* map, __u32 size, __u64, bpf_dynptr* record) {
+  void* data = FakeKernel::instance().reserve(map, size);
+  record->opaque[0] = reinterpret_cast<std::uint64_t>(data);
+  record->opaque[1] = data == nullptr ? 0 : size;
+  return data == nullptr ? -EINVAL : 0;
+}
+
+void bpf_ringbuf_submit_dynptr(bpf_dynptr* record, __u64) {
+  if (record->opaque[0] != 0) FakeKernel::instance().finish_record(reinterpret_cast<void*>(record->opaque[0]), true);
+}
+
+void bpf_ringbuf_discard_dynptr(bpf_dynptr* record, __u64) {
+  if (record->opaque[0] != 0) FakeKernel::instance().finish_record(reinterpret_cast<void*>(record->opaque[0]), false);
+}
+
+void* bpf_dynptr_data(const bpf_dynptr* record, __u32 offset, __u32 size) {
+  if (offset + size > record->opaque[1]) return nullptr;
+  return reinterpret_cast<std::byte*>(record->opaque[0]) + offset;
+}
 
 long bpf_probe_read_user(void* out, __u32 size, const void* address) {
   const auto from = reinterpret_cast<std::uint64_t>(address);

@@ -102,6 +102,30 @@ class TableTest : public HostTest {
   }
   using Functions = std::vector<std::uint64_t>;
 
+  struct Raw {
+    tr_raw_stack head{};
+    std::vector<std::byte> bytes;
+    std::size_t room = 0;  ///< for bytes in the record
+
+    std::uint64_t word_at(std::uint64_t address) const {
+      std::uint64_t word = 0;
+      if (address - head.start + sizeof(word) <= bytes.size())
+        std::memcpy(&word, bytes.data() + (address - head.start), sizeof(word));
+      return word;
+    }
+  };
+  std::vector<Raw> raw_stacks() {
+    std::vector<Raw> out;
+    for (const std::vector<std::byte>& record : kernel_.drain_raw_stacks()) {
+      Raw& raw = out.emplace_back();
+      std::memcpy(&raw.head, record.data(), sizeof(raw.head));
+      raw.room = record.size() - sizeof(raw.head);
+      raw.bytes.assign(record.begin() + sizeof(raw.head), record.begin() + sizeof(raw.head) + raw.head.size);
+    }
+    return out;
+  }
+  static constexpr std::uint64_t kNarrowStack = 0x7000'0000'1000 - 2 * TR_RAW_PIECE;  ///< up to the end of a page
+
   static constexpr std::uint32_t kFirst = 101;
   std::vector<tr_rule> rules_;
   std::uint64_t next_ = kHeap;
@@ -216,24 +240,58 @@ TEST_F(TableTest, WithoutATableYetUserSpaceIsToldAndGetsTheStack) {
   EXPECT_EQ(first.functions, (Functions{0})) << "the caller is known all the same";
   walk();
   EXPECT_EQ(events_of(TR_EVENT_TABLE).size(), 1U) << "once";
-  const std::vector<tr_raw_stack> raw = kernel_.drain_raw_stacks();
+  const std::vector<Raw> raw = raw_stacks();
   ASSERT_EQ(raw.size(), 2U);
-  EXPECT_NE(raw[0].stack_id, raw[1].stack_id) << "nobody knows yet whether they are the same";
-  EXPECT_EQ(raw[0].walk.pc, in(0));
-  EXPECT_EQ(raw[0].walk.sp, main_.sp + 8);
-  EXPECT_EQ(raw[0].walk.fp, 0x77U);
-  EXPECT_EQ(raw[0].start % TR_RAW_PIECE, 0U);
-  ASSERT_GT(raw[0].size, main_.sp + 0x108 - raw[0].start);
-  std::uint64_t word = 0;
-  std::memcpy(&word, raw[0].data + (main_.sp + 0x100 - raw[0].start), sizeof(word));
-  EXPECT_EQ(word, 0xabcdefU);
+  EXPECT_NE(raw[0].head.stack_id, raw[1].head.stack_id) << "nobody knows yet whether they are the same";
+  EXPECT_EQ(raw[0].head.walk.pc, in(0));
+  EXPECT_EQ(raw[0].head.walk.sp, main_.sp + 8);
+  EXPECT_EQ(raw[0].head.walk.fp, 0x77U);
+  EXPECT_EQ(raw[0].head.start % TR_RAW_PIECE, 0U);
+  EXPECT_EQ(raw[0].word_at(main_.sp + 0x100), 0xabcdefU);
   kernel_.at<tr_table>("tables", kModule).state = TR_TABLE_READY;
   EXPECT_EQ(walk().end, TR_END_ROOT) << "as soon as it is there";
 }
 
+TEST_F(TableTest, OfTheFirstThreadsStackNoMoreIsCopiedThanThereIs) {
+  publish();
+  kernel_.at<tr_table>("tables", kModule).state = TR_TABLE_UNKNOWN;
+  call_from(in(0));
+  put(main_.sp + 0x3f8, 0xabcdef);
+  const std::uint64_t start = (main_.sp + 8) & ~(TR_RAW_PIECE - 1ULL);
+  struct {
+    std::uint64_t end;
+    std::size_t pieces;
+  } const cases[] = {{main_.sp + 0x400, (main_.sp + 0x400 - start) / TR_RAW_PIECE + 1},
+                     {start + std::uint64_t{TR_RAW_PIECES} * TR_RAW_PIECE, TR_RAW_PIECES},
+                     {start + 0x100000, TR_RAW_PIECES},
+                     {start, TR_RAW_PIECES},
+                     {start - 0x1000, TR_RAW_PIECES},
+                     {0, TR_RAW_PIECES}};
+  for (const auto& one : cases) {
+    main_.task.start_stack = one.end;
+    walk();
+    const std::vector<Raw> raw = raw_stacks();
+    ASSERT_EQ(raw.size(), 1U);
+    EXPECT_EQ(raw[0].room, one.pieces * TR_RAW_PIECE);
+    EXPECT_EQ(raw[0].word_at(main_.sp + 0x3f8), 0xabcdefU);
+  }
+}
+
+TEST_F(TableTest, AStackIsCopiedUpToWhatIsNotThere) {
+  publish();
+  kernel_.at<tr_table>("tables", kModule).state = TR_TABLE_UNKNOWN;
+  main_.sp = kNarrowStack + 8;
+  kernel_.memory.map(kNarrowStack, 2 * TR_RAW_PIECE);
+  put(main_.sp, in(0));
+  EXPECT_EQ(walk().end, TR_END_NO_TABLE | TR_END_RAW);
+  const std::vector<Raw> raw = raw_stacks();
+  ASSERT_EQ(raw.size(), 1U);
+  EXPECT_EQ(raw[0].head.size, 2U * TR_RAW_PIECE);
+}
+
 TEST_F(TableTest, WithoutRoomForTheStackItEndsWhereTheTableWasMissing) {
   publish();
-  kernel_.set_capacity("raw_stacks", 4096);
+  kernel_.set_capacity("raw_stacks", 256);
   kernel_.at<tr_table>("tables", kModule).state = TR_TABLE_UNKNOWN;
   call_from(in(0));
   EXPECT_EQ(walk().end, TR_END_NO_TABLE);

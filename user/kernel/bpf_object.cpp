@@ -82,7 +82,7 @@ class BpfObject::Impl {
   MapMemory rules;
   std::function<void(const tr_event&)> handle;
   std::unique_ptr<ring_buffer, RingDeleter> ring;
-  std::vector<std::unique_ptr<tr_raw_stack>> raw_stacks;
+  std::vector<RawStack> raw_stacks;
   std::vector<BpfLink> process_links;
 
   bpf_program* program_of(Program program) const;
@@ -186,8 +186,10 @@ int BpfObject::Impl::on_event(void* self, void* data, std::size_t size) noexcept
 
 int BpfObject::Impl::on_raw_stack(void* self, void* data, std::size_t size) noexcept {
   if (size < sizeof(tr_raw_stack)) return 0;
-  auto raw = std::make_unique<tr_raw_stack>();
-  std::memcpy(raw.get(), data, sizeof(*raw));
+  RawStack raw;
+  std::memcpy(&raw.head, data, sizeof(raw.head));
+  const auto* bytes = static_cast<const std::byte*>(data) + sizeof(raw.head);
+  raw.bytes.assign(bytes, bytes + std::min<std::size_t>(raw.head.size, size - sizeof(raw.head)));
   static_cast<Impl*>(self)->raw_stacks.push_back(std::move(raw));
   return 0;
 }
@@ -345,7 +347,7 @@ void BpfObject::drain_events(const std::function<void(const tr_event&)>& handle)
   impl_->handle = nullptr;
 }
 
-std::vector<std::unique_ptr<tr_raw_stack>> BpfObject::take_raw_stacks() { return std::exchange(impl_->raw_stacks, {}); }
+std::vector<RawStack> BpfObject::take_raw_stacks() { return std::exchange(impl_->raw_stacks, {}); }
 
 unsigned BpfObject::max_frames() const { return impl_->skeleton->rodata->config.max_frames; }
 

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -31,6 +32,12 @@ struct Capacity {
   /// Divides a budget: with unwind tables, a quarter for these but no more than 64 MiB; of the rest, three quarters for
   /// live blocks (about 104 bytes each) and one for stacks.
   static Capacity of_budget(std::uint64_t max_memory_bytes, bool use_tables);
+};
+
+/// A stack that has to be finished, and as much of it as could be copied.
+struct RawStack {
+  tr_raw_stack head{};
+  std::vector<std::byte> bytes;  ///< from head.start on
 };
 
 struct ObjectConfig {
@@ -105,7 +112,7 @@ class BpfObject {
   /// Hands every waiting event to `handle`.
   void drain_events(const std::function<void(const tr_event&)>& handle);
   /// The stacks to be finished that have come with the events.
-  std::vector<std::unique_ptr<tr_raw_stack>> take_raw_stacks();
+  std::vector<RawStack> take_raw_stacks();
 
   bpf_program* program(Program program) const;
   int program_fd(Program program) const;

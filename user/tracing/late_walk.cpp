@@ -23,10 +23,10 @@ int LateWalk::leave(const tr_rule& rule, std::uint32_t depth) {
 bool LateWalk::goes_on(int end) { return end == TR_END_NONE; }
 
 bool LateWalk::read(std::uint64_t address, __u64* word) const {
-  const std::uint64_t offset = address - raw_.start;
-  if (address < raw_.start || raw_.size > sizeof(raw_.data) || offset > raw_.size || raw_.size - offset < sizeof(*word))
-    return false;
-  std::memcpy(word, raw_.data + offset, sizeof(*word));
+  const std::uint64_t size = raw_.bytes.size();
+  const std::uint64_t offset = address - raw_.head.start;
+  if (address < raw_.head.start || offset > size || size - offset < sizeof(*word)) return false;
+  std::memcpy(word, raw_.bytes.data() + offset, sizeof(*word));
   return true;
 }
 

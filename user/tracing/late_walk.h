@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "bpf/abi/unwind.h"
+#include "kernel/bpf_object.h"
 
 namespace tracer::tracing {
 
@@ -12,7 +12,7 @@ namespace tracer::tracing {
 class LateWalk {
  public:
   /// Begins at the frame that could not be left.
-  explicit LateWalk(const tr_raw_stack& raw) : walk(raw.walk), raw_(raw) {}
+  explicit LateWalk(const kernel::RawStack& raw) : walk(raw.head.walk), raw_(raw) {}
 
   /// Goes to the caller: enum tr_stack_end, or nothing when the walk goes on. `depth`: frames so far.
   int leave(const tr_rule& rule, std::uint32_t depth);
@@ -28,7 +28,7 @@ class LateWalk {
   tr_walk walk;
 
  private:
-  const tr_raw_stack& raw_;
+  const kernel::RawStack& raw_;
 };
 
 }  // namespace tracer::tracing

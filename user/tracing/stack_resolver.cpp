@@ -56,8 +56,8 @@ constexpr std::size_t kAttributed = 2;
 }  // namespace
 
 void StackResolver::poll() {
-  for (std::unique_ptr<tr_raw_stack>& raw : object_.take_raw_stacks()) {
-    const heap::StackId id = raw->stack_id;
+  for (kernel::RawStack& raw : object_.take_raw_stacks()) {
+    const heap::StackId id = raw.head.stack_id;
     raw_[id] = std::move(raw);
   }
   const std::uint32_t count = object_.stack_count();
@@ -174,7 +174,7 @@ StackResolver::Progress StackResolver::finish_walk(const tr_stack& stored, const
                                                    heap::Stack& out) {
   const auto raw = raw_.find(out.id);
   if (raw == raw_.end() || tables_ == nullptr) return is_last_ ? Progress::kIsWhole : Progress::kWait;
-  LateWalk walk(*raw->second);
+  LateWalk walk(raw->second);
   Place place;
   const std::uint32_t last = stored.frame_count - 1;
   const std::uint64_t frame =

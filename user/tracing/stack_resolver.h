@@ -73,7 +73,7 @@ class StackResolver {
   ProcessTracker& tracker_;
   const library::LibraryCache& cache_;
   const UnwindTables* tables_;
-  std::unordered_map<heap::StackId, std::unique_ptr<tr_raw_stack>> raw_;  ///< stacks that are to be finished
+  std::unordered_map<heap::StackId, kernel::RawStack> raw_;  ///< stacks that are to be finished
   std::deque<heap::Stack> stacks_;
   std::vector<heap::Stack*> by_id_;                                   ///< index: id
   std::vector<heap::StackId> canonical_;                              ///< index: id

@@ -89,8 +89,14 @@ typedef struct {
 struct mm_struct {
   mm_context_t context;
   struct uprobes_state uprobes_state;
-  unsigned long exec_vm; /* pages in executable mappings */
+  unsigned long exec_vm;     /* pages in executable mappings */
+  unsigned long start_stack; /* where the first thread's stack begins: its highest frame lies below */
 };
+
+/* Not to be looked into. */
+struct bpf_dynptr {
+  unsigned long long opaque[2];
+} __attribute__((aligned(8)));
 
 /*
  * The count of writers of an address space: since Linux 6.14, and from 6.4 on. Same name, other type: hence two flavours. A
@@ -103,6 +109,7 @@ struct mm_struct___counted {
   mm_context_t context;
   struct uprobes_state uprobes_state;
   unsigned long exec_vm;
+  unsigned long start_stack;
   seqcount_t mm_lock_seq;
 };
 struct mm_struct___number {
