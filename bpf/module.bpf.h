@@ -265,6 +265,15 @@ TR_INLINE __u64 check_of(__u64 key, const struct tr_pc* pc) {
          (pc->rule * 0xd6e8feb86659fd93ULL);
 }
 
+TR_INLINE __u64 pc_key(__u64 address, bool exact, __u32 space_id) {
+  return address ^ (__u64)space_id << 48 ^ (__u64)exact << 63;
+}
+
+TR_INLINE struct tr_pc* pc_slot(__u64 key) {
+  __u32 index = (__u32)((key * 0x9e3779b97f4a7c15ULL) >> (64 - TR_PC_BITS));
+  return bpf_map_lookup_elem(&pcs, &index);
+}
+
 TR_INLINE __u32 fold(__u64 stamp) { return (__u32)(stamp >> 32) * 0x9e3779b1U ^ (__u32)stamp; }
 
 /* What is known of an address that is no code, in the place of a frame. */
@@ -297,9 +306,8 @@ TR_INLINE int place_in_range(struct tr_thread* t, __u64 address, __u64 looked_up
 TR_INLINE int locate(struct tr_thread* t, __u64 address, bool exact, __u32 layout, struct tr_place* place) {
   __u64 looked_up = exact ? address : address - 1;
   if (looked_up < TR_USER_START || looked_up >= TR_USER_END) return TR_LOOKUP_NO_CODE;
-  __u64 key = address ^ (__u64)t->space << 48 ^ (__u64)exact << 63;
-  __u32 index = (__u32)((key * 0x9e3779b97f4a7c15ULL) >> (64 - TR_PC_BITS));
-  struct tr_pc* slot = bpf_map_lookup_elem(&pcs, &index);
+  __u64 key = pc_key(address, exact, t->space);
+  struct tr_pc* slot = pc_slot(key);
   if (!slot) return TR_LOOKUP_NO_CODE;
   struct tr_pc known = *slot;
   bool is_known = known.check == check_of(key, &known);

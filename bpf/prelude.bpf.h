@@ -67,6 +67,7 @@ struct tr_thread {
   __u32 announcements;   /* tr_stack.announcements of the stack being taken */
   __u32 is_last_try;     /* the stack is being finished at the return of the call */
   __u32 padding;
+  __u64 hash;         /* of the frames so far */
   __u64 window_start; /* target memory that `window` holds a copy of: part of the stack being walked … */
   __u64 window_size;  /* … this many bytes of it */
   __u64 window[TR_WINDOW_WORDS];

@@ -12,14 +12,9 @@
 /* Keys tried for one hash. With 64 bits and 10^6 stacks even a second one is a matter of 10^-8. */
 #define TR_STACK_PROBES 4
 
-TR_CHECKED_ONCE __u64 hash_stack(struct tr_thread* t, __u32 space) {
-  if (!t) return 0;
-  __u64 hash = mix((__u64)space << 32 | t->announcements, (__u64)t->stack_end << 32 | t->frame_count);
-  for (__u32 i = 0; i < TR_MAX_FRAMES; i++) {
-    if (i >= t->frame_count) break;
-    hash = mix(hash, t->frames[i]);
-  }
-  return hash;
+TR_INLINE __u64 hash_stack(const struct tr_thread* t, __u32 space) {
+  __u64 hash = mix(t->hash, (__u64)space << 32 | t->announcements);
+  return mix(hash, (__u64)t->stack_end << 32 | t->frame_count);
 }
 
 TR_CHECKED_ONCE int is_same_stack(struct tr_thread* t, __u32 id, __u32 space) {
