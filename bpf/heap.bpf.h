@@ -11,6 +11,7 @@
 #define TRACER_BPF_HEAP_H
 
 #include "bpf/account.bpf.h"
+#include "bpf/adopt.bpf.h"
 #include "bpf/module.bpf.h"
 #include "bpf/stack.bpf.h"
 #include "bpf/unwind.bpf.h"
@@ -49,8 +50,14 @@ TR_INLINE bool is_inside_call(const struct tr_thread* t, __u64 sp) {
   return slot == return_trampoline();
 }
 
-TR_INLINE void free_enter(struct tr_thread* t, struct tr_space* space, __u32 space_id, __u64 address, __u64 sp) {
-  struct tr_block_key key = {.address = address, .space = space_id};
+/* A block of the address space that the thread is in. */
+TR_INLINE struct tr_block_key block_key(const struct tr_thread* t, __u64 address) {
+  struct tr_block_key key = {.address = address, .space = t->space, .serial = t->serial};
+  return key;
+}
+
+TR_INLINE void free_enter(struct tr_thread* t, struct tr_space* space, __u64 address, __u64 sp) {
+  struct tr_block_key key = block_key(t, address);
   struct tr_block block;
   if (!address) return;
   if (take_block(&key, &block)) {
@@ -69,14 +76,14 @@ TR_INLINE void free_enter(struct tr_thread* t, struct tr_space* space, __u32 spa
 }
 
 /* realloc takes the block out at once: when it returns, another thread may own the address already. */
-TR_INLINE void realloc_enter(struct tr_thread* t, __u32 space_id) {
-  struct tr_block_key key = {.address = t->old_address, .space = space_id};
+TR_INLINE void realloc_enter(struct tr_thread* t) {
+  struct tr_block_key key = block_key(t, t->old_address);
   t->old_known = t->old_address && take_block(&key, &t->old);
 }
 
 /* The realloc in flight has not happened, as far as we know: its block is in the books as it was. */
 TR_INLINE void put_back_block(struct tr_thread* t, struct tr_space* space) {
-  struct tr_block_key key = {.address = t->old_address, .space = t->space};
+  struct tr_block_key key = block_key(t, t->old_address);
   if (!t->old_known) return;
   long error = bpf_map_update_elem(&blocks, &key, &t->old, BPF_NOEXIST);
   if (error) {
@@ -89,19 +96,18 @@ TR_INLINE void put_back_block(struct tr_thread* t, struct tr_space* space) {
 
 TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
   if (!globals.recording) return 0;
-  struct tr_process* process = find_process(current_tgid());
-  if (!process) return 0;
-  __u32 space_id = process->space;
+  __u32 space_id = space_of_current();
   struct tr_space* space = find_space(space_id);
-  if (!space) return 0;
+  if (!space || !space_id) return 0;
   struct tr_thread* t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) {
     lose(TR_LOSS_THREAD_STATE);
     return 0;
   }
-  if (t->space != space_id) {
+  if (t->space != space_id || t->serial != space->serial) {
     /* The thread's first call here, or its first after an exec: nothing of before is in flight. */
     t->space = space_id;
+    t->serial = space->serial;
     t->sp = 0;
     t->freed_address = 0;
     t->range.end = 0;
@@ -126,7 +132,7 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
   __u32 call = TR_COOKIE_CALL(cookie);
   __u64 pointer = argument(ctx, TR_COOKIE_POINTER_ARG(cookie));
   if (call == TR_CALL_FREE) {
-    free_enter(t, space, space_id, pointer, ctx->sp);
+    free_enter(t, space, pointer, ctx->sp);
     return 0;
   }
 
@@ -138,7 +144,7 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
   t->old_known = 0;
   if (call == TR_CALL_REALLOC) {
     t->old_address = pointer;
-    realloc_enter(t, space_id);
+    realloc_enter(t);
   }
   if (!t->skip) {
     t->stack_id = unwind(t, ctx->ip, ctx->sp, ctx->bp) ? stack_id_of(t) : TR_NO_STACK;
@@ -181,7 +187,7 @@ TR_INLINE void realloc_failed(struct tr_thread* t, struct tr_space* space) {
 
 /* A successful call: one allocation, and for a realloc one free. */
 TR_INLINE void call_succeeded(struct tr_thread* t, struct tr_space* space, __u64 address) {
-  struct tr_block_key key = {.address = address, .space = t->space};
+  struct tr_block_key key = block_key(t, address);
   struct tr_block block = {.size = t->size, .pause = t->pause & 0xffff};
   __s64 delta = 0;
   finish_stack(t);

@@ -13,9 +13,11 @@
 TR_INLINE int library_enter(void) {
   __u32 tgid = current_tgid();
   struct tr_process* process = find_process(tgid);
-  if (!process) return 0;
+  if (!process || !process->space) return 0;
   struct tr_space* space = find_space(process->space);
   if (space) __sync_fetch_and_add(&space->announcements, 1);
+  /* The kernel itself tells of new files then. */
+  if (config.all) return 0;
   bool held = process->hold & TR_HOLD_LOADER;
   if (held) bpf_send_signal(TR_SIGSTOP);
   emit(TR_EVENT_LIBRARIES, tgid, process->space, held);

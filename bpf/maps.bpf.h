@@ -7,12 +7,13 @@
 
 struct tr_globals globals;
 const volatile struct tr_config config;
+const volatile struct tr_filter filter;
 
-/* Which processes are traced. Written by user space at attach and by the process programs; read at every hit. Full:
+/* Which processes are known. Written by user space at attach and by the process programs; read at every hit. Full:
  * spaces_full. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, TR_MAX_SPACES);
+  __uint(max_entries, TR_MAX_PROCESSES);
   __type(key, __u32); /* tgid */
   __type(value, struct tr_process);
 } processes SEC(".maps");
@@ -26,6 +27,35 @@ struct {
   __type(value, struct tr_space);
 } spaces SEC(".maps");
 
+/* By space; written when one begins, read by user space through a mapping. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, TR_MAX_SPACES);
+  __type(key, __u32);
+  __type(value, struct tr_origin);
+} origins SEC(".maps");
+
+/* Numbers to be used again: of spaces, stacks and chunks. User space gives back what an ended space had; the kernel
+ * half takes from here first. As large as what they are numbers of, so never full. */
+struct {
+  __uint(type, BPF_MAP_TYPE_STACK);
+  __uint(max_entries, TR_MAX_SPACES);
+  __type(value, __u32);
+} free_spaces SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_STACK);
+  __uint(max_entries, 1024);
+  __type(value, __u32);
+} free_stacks SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_STACK);
+  __uint(max_entries, 1024);
+  __type(value, __u32);
+} free_chunks SEC(".maps");
+
 /* Live blocks. Written by the heap programs only; user space removes those of address spaces that have ended. Full:
  * blocks_full. */
 struct {
@@ -35,7 +65,8 @@ struct {
   __type(value, struct tr_block);
 } blocks SEC(".maps");
 
-/* Hash of a stack to its id. Never removed from. Sized twice the stacks, so it is not full before they are. */
+/* Hash of a stack to its id. User space removes those of ended spaces. Sized twice the stacks, so it is not full before
+ * they are. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 1024);
@@ -52,6 +83,15 @@ struct {
   __type(key, __u32);
   __type(value, struct tr_stack);
 } stacks SEC(".maps");
+
+/* By stack id. Written once, before the stack can be found from its space; read by user space through a mapping. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1024);
+  __type(key, __u32);
+  __type(value, struct tr_stack_link);
+} stack_links SEC(".maps");
 
 /* Young blocks by stack id. Written by the heap programs; user space zeroes slots that come round. */
 struct {
@@ -71,7 +111,7 @@ struct {
   __type(value, struct tr_unverified);
 } unverified SEC(".maps");
 
-/* The frames of stacks. Written once, before the stack's id is published. Full: stacks_full. */
+/* The frames of stacks. Written before the stack's id is published. Full: stacks_full. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);

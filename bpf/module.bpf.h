@@ -191,17 +191,17 @@ TR_INLINE __u64 check_of_range(const struct tr_range* range) {
   __u64 check = mix(range->start, range->end);
   check = mix(check, range->bias);
   check = mix(check, range->stamp);
-  return mix(check, (__u64)range->space << 32 | range->module);
+  return mix(check, (__u64)range->serial << 32 | range->module);
 }
 
-TR_INLINE struct tr_range* range_at(__u32 space_id, __u32 slot) {
-  __u32 index = (space_id & (TR_RANGE_SETS - 1)) * TR_RANGES + (slot & (TR_RANGES - 1));
+TR_INLINE struct tr_range* range_at(__u32 serial, __u32 slot) {
+  __u32 index = (serial & (TR_RANGE_SETS - 1)) * TR_RANGES + (slot & (TR_RANGES - 1));
   return bpf_map_lookup_elem(&ranges, &index);
 }
 
 /* Keeps the thread's range for all threads of the address space. */
 TR_INLINE void keep_range(struct tr_range* range) {
-  struct tr_range* slot = range_at(range->space, (__u32)(mix(range->start, 0) >> 32));
+  struct tr_range* slot = range_at(range->serial, (__u32)(mix(range->start, 0) >> 32));
   range->check = check_of_range(range);
   if (slot && slot->check != range->check) *slot = *range;
 }
@@ -210,9 +210,9 @@ TR_INLINE void keep_range(struct tr_range* range) {
 TR_CHECKED_ONCE int recall_range(struct tr_thread* t, __u64 address, __u64 stamp) {
   if (!t) return false;
   for (__u32 i = 0; i < TR_RANGES; i++) {
-    struct tr_range* slot = range_at(t->space, i);
+    struct tr_range* slot = range_at(t->serial, i);
     if (!slot || address < slot->start || address >= slot->end) continue;
-    if (slot->space != t->space || slot->stamp != stamp) continue;
+    if (slot->serial != t->serial || slot->stamp != stamp) continue;
     t->range = *slot;
     if (t->range.check == check_of_range(&t->range) && address >= t->range.start && address < t->range.end) return true;
   }
@@ -251,7 +251,7 @@ TR_CHECKED_ONCE int look_up_range(struct tr_thread* t, __u64 address, __u32 layo
   t->range_layout = layout;
   if (search.error || !search.mapping.executable) return TR_LOOKUP_NO_CODE;
   t->range.module = module_of(&search.mapping, t->space);
-  t->range.space = t->space;
+  t->range.serial = t->serial;
   t->range.start = search.mapping.start;
   t->range.bias = search.mapping.start - search.mapping.file_offset;
   t->range.end = search.mapping.end;
@@ -265,8 +265,8 @@ TR_INLINE __u64 check_of(__u64 key, const struct tr_pc* pc) {
          (pc->rule * 0xd6e8feb86659fd93ULL);
 }
 
-TR_INLINE __u64 pc_key(__u64 address, bool exact, __u32 space_id) {
-  return address ^ (__u64)space_id << 48 ^ (__u64)exact << 63;
+TR_INLINE __u64 pc_key(__u64 address, bool exact, __u32 serial) {
+  return address ^ serial * 0xc2b2ae3d27d4eb4fULL ^ (__u64)exact << 63;
 }
 
 TR_INLINE struct tr_pc* pc_slot(__u64 key) {
@@ -306,7 +306,7 @@ TR_INLINE int place_in_range(struct tr_thread* t, __u64 address, __u64 looked_up
 TR_INLINE int locate(struct tr_thread* t, __u64 address, bool exact, __u32 layout, struct tr_place* place) {
   __u64 looked_up = exact ? address : address - 1;
   if (looked_up < TR_USER_START || looked_up >= TR_USER_END) return TR_LOOKUP_NO_CODE;
-  __u64 key = pc_key(address, exact, t->space);
+  __u64 key = pc_key(address, exact, t->serial);
   struct tr_pc* slot = pc_slot(key);
   if (!slot) return TR_LOOKUP_NO_CODE;
   struct tr_pc known = *slot;
@@ -330,6 +330,24 @@ TR_INLINE int locate(struct tr_thread* t, __u64 address, bool exact, __u32 layou
   known.check = check_of(key, &known);
   *slot = known;
   return result;
+}
+
+/* The file's mappings are a tree; with one of them alone its root has no children. Read without a lock: whoever asks
+ * had better ask twice. */
+static long read_sharing(struct task_struct* task, struct vm_area_struct* vma, int* shared) {
+  (void)task;
+  struct file* file = vma->vm_file;
+  if (!file) return 0;
+  struct rb_node* root = file->f_mapping->i_mmap.rb_root.rb_node;
+  *shared = root && (root->rb_left || root->rb_right);
+  return 0;
+}
+
+/* Whether the file that the running process has mapped at `address`, once, is mapped elsewhere; negative: an errno. */
+TR_INLINE int has_other_mappings(__u64 address) {
+  int shared = 0;
+  long error = bpf_find_vma(bpf_get_current_task_btf(), address, read_sharing, &shared, 0);
+  return error ? (int)error : shared;
 }
 
 /* The number of the file that the running process has mapped at `address`, 0 for none; negative: an errno. */

@@ -34,7 +34,7 @@ struct tr_range {
   __u64 bias;  /* address - offset in the file */
   __u64 stamp; /* see libraries_stamp() */
   __u32 module;
-  __u32 space;
+  __u32 serial; /* of the address space */
 };
 
 /* A call that copies two kilobytes of the target's stack costs 37 ns, one that copies a word 22. */
@@ -56,9 +56,9 @@ struct tr_thread {
   __u32 stack_id;
   __u32 call; /* enum tr_call of the call in flight */
   __u32 old_known;
-  __u32 skip;        /* the size is filtered out: the result is not recorded */
-  __u32 spare_stack; /* an id reserved for a stack that another thread stored first; used for the next new one */
-  __u32 pause;       /* tr_globals.pause at the entry of the call in flight */
+  __u32 skip;   /* the size is filtered out: the result is not recorded */
+  __u32 serial; /* of the space */
+  __u32 pause;  /* tr_globals.pause at the entry of the call in flight */
   __u32 frame_count;
   __u32 stack_end;       /* enum tr_stack_end */
   struct tr_walk walk;   /* where the walk of the stack has come to */

@@ -12,16 +12,20 @@ TR_INLINE void process_forked(struct task_struct* parent, struct task_struct* ch
   __u32 parent_tgid = BPF_CORE_READ(parent, tgid);
   __u32 child_tgid = BPF_CORE_READ(child, tgid);
   if (parent_tgid == child_tgid) return; /* a thread */
+  if (config.all) __sync_fetch_and_add(&globals.processes_started, 1);
   struct tr_process* process = find_process(parent_tgid);
-  if (!process) return;
+  if (!process || !process->space) return;
 
   struct tr_process born = {.space = process->space};
   if (BPF_CORE_READ(parent, mm) == BPF_CORE_READ(child, mm)) {
     struct tr_space* space = find_space(born.space);
     if (space) __sync_fetch_and_add(&space->users, 1);
   } else {
-    if (!config.follow) return;
-    born.space = begin_space(child_tgid, process->space);
+    /* When all are traced, a child becomes known when it allocates. */
+    if (!config.follow || config.all) return;
+    struct tr_origin origin = {};
+    describe_origin(&origin, child);
+    born.space = begin_space(child_tgid, process->space, &origin);
     if (!born.space) return;
   }
   if (bpf_map_update_elem(&processes, &child_tgid, &born, BPF_ANY)) {
@@ -41,7 +45,18 @@ TR_INLINE void process_executed(void) {
   /* A vfork child that leaves its parent's heap is followed only like any other child. */
   bool is_child = old && old->tgid != tgid;
   __u32 old_space = process->space;
-  __u32 space = is_child && !config.follow ? 0 : begin_space(tgid, old_space);
+  if (config.all) {
+    /* The new program may have another name, and is asked about when it allocates. */
+    if (process->hold & TR_NEVER_TRACED) return;
+    bpf_map_delete_elem(&processes, &tgid);
+    if (!old_space) return;
+    leave_space(old_space);
+    emit(TR_EVENT_EXEC, tgid, old_space, 0);
+    return;
+  }
+  struct tr_origin origin = {};
+  describe_origin(&origin, bpf_get_current_task_btf());
+  __u32 space = is_child && !config.follow ? 0 : begin_space(tgid, old_space, &origin);
   leave_space(old_space);
   if (!space) {
     bpf_map_delete_elem(&processes, &tgid);
@@ -62,6 +77,7 @@ TR_INLINE void thread_exited(struct task_struct* task) {
   __u32 space = process->space;
   /* The last two threads may both come here when they exit at one instant; one of them removes the process. */
   if (bpf_map_delete_elem(&processes, &tgid)) return;
+  if (!space) return;
   leave_space(space);
   emit(TR_EVENT_EXIT, tgid, space, BPF_CORE_READ(task, exit_code));
 }

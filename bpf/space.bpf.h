@@ -38,27 +38,44 @@ TR_INLINE __u32 no_stack_of(__u32 space) { return config.max_stacks + space; }
 
 /* Reserves a stack id; TR_NO_STACK when all are used. */
 TR_INLINE __u32 reserve_stack_id(void) {
+  __u32 used_before = TR_NO_STACK;
+  if (!bpf_map_pop_elem(&free_stacks, &used_before)) return used_before;
   /* Looked at first, so that the counter cannot wrap in a run that goes on losing for weeks. */
   if (globals.next_stack >= config.max_stacks) return TR_NO_STACK;
   __u32 id = __sync_fetch_and_add(&globals.next_stack, 1);
   return id < config.max_stacks ? id : TR_NO_STACK;
 }
 
+TR_INLINE __u32 reserve_space(void) {
+  __u32 used_before = 0;
+  if (!bpf_map_pop_elem(&free_spaces, &used_before)) return used_before;
+  return globals.next_space < TR_MAX_SPACES ? __sync_fetch_and_add(&globals.next_space, 1) : TR_MAX_SPACES;
+}
+
+/* `task`: in the current one's user and cgroup. */
+TR_INLINE void describe_origin(struct tr_origin* origin, struct task_struct* task) {
+  /* The name of the first thread is that of the process. */
+  struct task_struct* leader = BPF_CORE_READ(task, group_leader);
+  origin->cgroup_id = bpf_get_current_cgroup_id();
+  origin->started_ns = BPF_CORE_READ(leader, start_boottime);
+  origin->uid = (__u32)bpf_get_current_uid_gid();
+  origin->parent_tgid = (__u32)BPF_CORE_READ(task, real_parent, tgid);
+  bpf_probe_read_kernel(origin->comm, sizeof(origin->comm), leader->comm);
+}
+
 /* Begins an address space for `tgid`; 0 when there is no room. */
-TR_INLINE __u32 begin_space(__u32 tgid, __u32 parent) {
-  if (globals.next_space >= TR_MAX_SPACES) {
-    lose(TR_LOSS_SPACES_FULL);
-    return 0;
-  }
-  __u32 id = __sync_fetch_and_add(&globals.next_space, 1);
+TR_INLINE __u32 begin_space(__u32 tgid, __u32 parent, const struct tr_origin* origin) {
+  __u32 id = reserve_space();
   struct tr_space* space = find_space(id);
   if (!space) {
     lose(TR_LOSS_SPACES_FULL);
     return 0;
   }
+  space->serial = __sync_fetch_and_add(&globals.next_serial, 1);
   space->tgid = tgid;
   space->users = 1;
   space->parent = parent;
+  bpf_map_update_elem(&origins, &id, origin, BPF_ANY);
   return id;
 }
 

@@ -23,44 +23,97 @@ TR_CHECKED_ONCE int is_same_stack(struct tr_thread* t, __u32 id, __u32 space) {
   if (stack->space != space || stack->end != t->stack_end || stack->frame_count != t->frame_count ||
       stack->announcements != t->announcements)
     return false;
+  __u32 key = stack->first_chunk;
   for (__u32 c = 0; c < TR_MAX_CHUNKS; c++) {
     if (c * TR_CHUNK_FRAMES >= t->frame_count) break;
-    __u32 key = stack->first_chunk + c;
     const struct tr_stack_chunk* chunk = bpf_map_lookup_elem(&stack_chunks, &key);
     if (!chunk) return false;
     for (__u32 i = 0; i < TR_CHUNK_FRAMES; i++) {
-      if (c * TR_CHUNK_FRAMES + i >= t->frame_count) break;
-      if (chunk->frame[i] != t->frames[c * TR_CHUNK_FRAMES + i]) return false;
+      __u32 n = c * TR_CHUNK_FRAMES + i;
+      if (n >= t->frame_count) break;
+      if (chunk->frame[i] != t->frames[n & (TR_MAX_FRAMES - 1)]) return false;
     }
+    key = chunk->next;
   }
   return true;
 }
 
-/* Copies the frames into new chunks; the number of the first one, or ~0 when the store is full. */
+/* The number of a chunk, or TR_NO_CHUNK. */
+#define TR_NO_CHUNK (~0U)
+TR_INLINE __u32 reserve_chunk(void) {
+  __u32 used_before = 0;
+  if (!bpf_map_pop_elem(&free_chunks, &used_before)) return used_before;
+  if (globals.next_chunk >= config.max_chunks) return TR_NO_CHUNK;
+  __u32 id = __sync_fetch_and_add(&globals.next_chunk, 1);
+  return id < config.max_chunks ? id : TR_NO_CHUNK;
+}
+
+/* Gives back a chain of `count` chunks. */
+TR_CHECKED_ONCE int free_frames(__u32 first, __u32 count) {
+  for (__u32 c = 0; c < TR_MAX_CHUNKS; c++) {
+    if (c >= count) break;
+    const struct tr_stack_chunk* chunk = bpf_map_lookup_elem(&stack_chunks, &first);
+    if (!chunk) break;
+    __u32 next = chunk->next;
+    bpf_map_push_elem(&free_chunks, &first, BPF_ANY);
+    first = next;
+  }
+  return 0;
+}
+
+/* One for a stack without frames, too. */
+TR_INLINE __u32 chunks_of(__u32 frame_count) {
+  return frame_count ? (frame_count + TR_CHUNK_FRAMES - 1) / TR_CHUNK_FRAMES : 1;
+}
+
+/* Copies the frames into a chain of chunks, the last one first; the number of the first one, or TR_NO_CHUNK when the
+ * store is full. */
 TR_CHECKED_ONCE __u32 store_frames(struct tr_thread* t) {
-  if (!t) return ~0U;
-  __u32 needed = (t->frame_count + TR_CHUNK_FRAMES - 1) / TR_CHUNK_FRAMES;
-  if (globals.next_chunk + needed > config.max_chunks) return ~0U;
-  __u32 first = __sync_fetch_and_add(&globals.next_chunk, needed);
+  if (!t) return TR_NO_CHUNK;
+  __u32 needed = chunks_of(t->frame_count);
+  __u32 first = TR_NO_CHUNK;
   for (__u32 c = 0; c < TR_MAX_CHUNKS; c++) {
     if (c >= needed) break;
-    __u32 key = first + c;
+    __u32 key = reserve_chunk();
     struct tr_stack_chunk* chunk = bpf_map_lookup_elem(&stack_chunks, &key);
-    if (!chunk) return ~0U;
-    for (__u32 i = 0; i < TR_CHUNK_FRAMES; i++) chunk->frame[i] = t->frames[c * TR_CHUNK_FRAMES + i];
+    if (!chunk) {
+      free_frames(first, c);
+      return TR_NO_CHUNK;
+    }
+    __u32 from = (needed - 1 - c) * TR_CHUNK_FRAMES;
+    for (__u32 i = 0; i < TR_CHUNK_FRAMES; i++) chunk->frame[i] = t->frames[(from + i) & (TR_MAX_FRAMES - 1)];
+    chunk->next = first;
+    first = key;
   }
   return first;
+}
+
+/* Enters a stack that is complete into the list of its space's. Tried until no other thread comes in between; the bound
+ * is for the verifier. */
+#define TR_LINK_TRIES 1024
+TR_CHECKED_ONCE int link_stack(__u32 space_id, __u32 id) {
+  struct tr_space* space = find_space(space_id);
+  struct tr_stack_link* link = bpf_map_lookup_elem(&stack_links, &id);
+  if (!space || !link) return false;
+  for (int i = 0; i < TR_LINK_TRIES; i++) {
+    __u32 newest = space->newest_stack;
+    link->older = newest;
+    if (__sync_val_compare_and_swap(&space->newest_stack, newest, id) == newest) return true;
+  }
+  return false;
 }
 
 /* Stores the thread's stack under `key`. Returns its id, or TR_NO_STACK when the store is full or another thread was
  * faster (*again is set). */
 TR_INLINE __u32 store_stack(struct tr_thread* t, __u64 key, __u32 space, bool* again) {
-  __u32 id = t->spare_stack ? t->spare_stack : reserve_stack_id();
+  __u32 id = reserve_stack_id();
   struct tr_stack* stack = bpf_map_lookup_elem(&stacks, &id);
   if (!stack || id == TR_NO_STACK) return TR_NO_STACK;
-  t->spare_stack = id;
   __u32 first = store_frames(t);
-  if (first == ~0U) return TR_NO_STACK;
+  if (first == TR_NO_CHUNK) {
+    bpf_map_push_elem(&free_stacks, &id, BPF_ANY);
+    return TR_NO_STACK;
+  }
   stack->hash = key;
   stack->first_chunk = first;
   stack->frame_count = t->frame_count;
@@ -69,10 +122,12 @@ TR_INLINE __u32 store_stack(struct tr_thread* t, __u64 key, __u32 space, bool* a
   stack->space = space;
   if (bpf_map_update_elem(&stack_ids, &key, &id, BPF_NOEXIST)) {
     stack->space = 0;
+    free_frames(first, chunks_of(t->frame_count));
+    bpf_map_push_elem(&free_stacks, &id, BPF_ANY);
     *again = true;
     return TR_NO_STACK;
   }
-  t->spare_stack = 0;
+  if (!link_stack(space, id)) lose(TR_LOSS_STACKS_FULL);
   emit(TR_EVENT_STACK, current_tgid(), space, id);
   return id;
 }

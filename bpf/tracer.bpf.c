@@ -7,6 +7,7 @@
 #include "bpf/library.bpf.h"
 #include "bpf/module.bpf.h"
 #include "bpf/process.bpf.h"
+#include "bpf/release.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -44,6 +45,14 @@ int library_entry(struct pt_regs* ctx) {
 /* Run by user space itself, which has mapped a file at the address: which file is it? */
 SEC("raw_tp")
 int identify_mapping(struct bpf_raw_tracepoint_args* ctx) { return module_at(ctx->args[0]); }
+
+/* The same: does anybody else map the file? */
+SEC("raw_tp")
+int is_mapped(struct bpf_raw_tracepoint_args* ctx) { return has_other_mappings(ctx->args[0]); }
+
+/* Run by user space for an ended address space. */
+SEC("raw_tp")
+int space_release(struct bpf_raw_tracepoint_args* ctx) { return release_space((__u32)ctx->args[0]); }
 
 /* After system calls that change mappings; attached on kernels before 6.4 only. */
 SEC("tracepoint")

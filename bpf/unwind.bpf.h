@@ -162,9 +162,9 @@ TR_CHECKED_ONCE int take_frame(struct tr_thread* t, __u32 layout) {
 TR_CHECKED_ONCE int take_known_frames(struct tr_thread* t, __u32 layout) {
   if (!t || t->walk.flags) return 0;
   __u64 pc = t->walk.pc, sp = t->walk.sp, fp = t->walk.fp, hash = t->hash;
-  __u32 n = t->frame_count, space = t->space;
+  __u32 n = t->frame_count, serial = t->serial;
   for (int i = 0; i < TR_FRAMES_AT_ONCE; i++) {
-    struct tr_pc* slot = pc_slot(pc_key(pc, false, space));
+    struct tr_pc* slot = pc_slot(pc_key(pc, false, serial));
     if (n >= config.max_frames || n >= TR_MAX_FRAMES || !slot) break;
     __u64 frame = slot->frame;
     union {
@@ -172,7 +172,7 @@ TR_CHECKED_ONCE int take_known_frames(struct tr_thread* t, __u32 layout) {
       struct tr_rule rule;
     } how = {.word = slot->rule};
     struct tr_pc known = {.valid = slot->valid, .frame = frame, .rule = how.word};
-    if (slot->check != check_of(pc_key(pc, false, space), &known) || known.valid >> 32 != layout) break;
+    if (slot->check != check_of(pc_key(pc, false, serial), &known) || known.valid >> 32 != layout) break;
     if (how.rule.cfa != TR_CFA_SP && how.rule.cfa != TR_CFA_FP) break;
     __u64 cfa = (how.rule.cfa == TR_CFA_SP ? sp : fp) + (__u64)(__s64)how.rule.cfa_offset;
     __u64 caller = 0, caller_fp = fp;

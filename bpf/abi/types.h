@@ -28,15 +28,19 @@
 #define TR_MAX_FRAMES 512
 /* Enough for the import machinery of script languages; runaway recursion is cut. */
 #define TR_DEFAULT_FRAMES 256
-/* Frames per element of the stack store: a stack occupies consecutive chunks. */
-#define TR_CHUNK_FRAMES 16
-#define TR_MAX_CHUNKS 32
+/* Frames per element of the stack store: a stack is a chain of chunks. */
+#define TR_CHUNK_FRAMES 15
+#define TR_MAX_CHUNKS 35
 /* Generations a block can be young in; see tr_young. */
 #define TR_YOUNG_SLOTS 8
 /* A generation ends after a quarter of --older, so a block is surely older than that after five. */
 #define TR_YOUNG_WINDOW 5
 #define TR_GENERATIONS_PER_OLDER 4
 #define TR_MAX_SPACES 16384
+/* Processes that are known, those that are not traced included. */
+#define TR_MAX_PROCESSES 65536
+/* TASK_COMM_LEN of the kernel. */
+#define TR_COMM 16
 /* Files that stacks can mention, numbered from 1; 0 is code of no file (JIT). */
 #define TR_MAX_MODULES 32000
 #define TR_MODULE_PATH 224
@@ -121,10 +125,18 @@ enum tr_stack_end {
 #define TR_END_RAW 0x100
 #define TR_STACKS_PER_RAW 8
 
+/* Leads through the stacks of a space, from the one stored last. */
+struct tr_stack_link {
+  __u32 older; /* the stack that was stored before, 0 for none */
+  __u32 padding;
+};
+TR_ASSERT_SIZE(struct tr_stack_link, 8);
+
 /* A live block's address. */
 struct tr_block_key {
   __u64 address;
-  __u64 space;
+  __u32 space;
+  __u32 serial; /* of the space: what an ended one has left is nobody else's */
 };
 TR_ASSERT_SIZE(struct tr_block_key, 16);
 
@@ -179,10 +191,15 @@ TR_ASSERT_SIZE(struct tr_unverified, 16);
 
 struct tr_stack_chunk {
   __u64 frame[TR_CHUNK_FRAMES]; /* TR_FRAME */
+  __u32 next;                   /* the chunk with the frames that follow; says nothing in the last one */
+  __u32 padding;
 };
 TR_ASSERT_SIZE(struct tr_stack_chunk, 128);
 
-/* One address space: from attach, fork or exec to exec or exit. Its number is never reused within a run. */
+/*
+ * One address space: from attach, fork or exec to exec or exit. Its number is used again when user space has taken stock
+ * of an ended one and given it back; its serial is not.
+ */
 struct tr_space {
   __u64 live_bytes;
   __u64 peak_bytes;
@@ -193,9 +210,21 @@ struct tr_space {
   __u32 users;          /* processes in it: more than one between vfork and exec; 0 when it has ended */
   __u32 parent;         /* the space it was forked or executed from, 0 for none */
   __u32 announcements;  /* of its dynamic linker */
-  __u32 padding[3];
+  __u32 serial;         /* no two spaces of a run have the same */
+  __u32 newest_stack;   /* the stack that was stored last, 0 for none; see tr_stack_link */
+  __u32 padding;
 };
 TR_ASSERT_SIZE(struct tr_space, 64);
+
+/* Who an address space belongs to, as of the moment at which it began; not written for those that user space begins. */
+struct tr_origin {
+  __u64 cgroup_id;  /* of cgroup2 */
+  __u64 started_ns; /* the process's start, CLOCK_BOOTTIME */
+  __u32 uid;
+  __u32 parent_tgid;
+  char comm[TR_COMM];
+};
+TR_ASSERT_SIZE(struct tr_origin, 40);
 
 /*
  * Which content a mapping shows, as the kernel knows it without opening anything. The inode number alone is reused; the
@@ -227,10 +256,10 @@ struct tr_module {
 };
 TR_ASSERT_SIZE(struct tr_module, 312);
 
-/* A traced process: which address space it is in now. */
+/* A process that is known: which address space it is in now. */
 struct tr_process {
-  __u32 space;
-  __u32 hold; /* bit set of enum tr_hold */
+  __u32 space; /* 0: it is not traced */
+  __u32 hold;  /* bit set of enum tr_hold */
 };
 TR_ASSERT_SIZE(struct tr_process, 8);
 
@@ -239,7 +268,25 @@ TR_ASSERT_SIZE(struct tr_process, 8);
 enum tr_hold {
   TR_HOLD_EXEC = 1,   /* after exec, before the first instruction */
   TR_HOLD_LOADER = 2, /* when the dynamic linker reports libraries */
+  TR_NEVER_TRACED = 4, /* not held at all: when all are traced, this one is not, whatever it executes */
 };
+
+/* Which processes are traced when all are: those that pass every kind of test that has entries, by any of its entries.
+ */
+#define TR_FILTER_ENTRIES 16
+struct tr_filter {
+  __u32 comm_count;
+  __u32 uid_count;
+  __u32 cgroup_count;
+  __u32 has_pid_namespace;
+  __u64 pid_namespace_device; /* of /proc/PID/ns/pid, as the kernel encodes it */
+  __u64 pid_namespace_inode;
+  __u64 cgroup_id[TR_FILTER_ENTRIES];    /* of cgroup2; what is below it passes too */
+  __u32 cgroup_level[TR_FILTER_ENTRIES]; /* 0: the root */
+  __u32 uid[TR_FILTER_ENTRIES];
+  char comm[TR_FILTER_ENTRIES][TR_COMM]; /* with * and ? */
+};
+TR_ASSERT_SIZE(struct tr_filter, 32 + TR_FILTER_ENTRIES * (16 + TR_COMM));
 
 enum tr_event_type {
   TR_EVENT_LIBRARIES = 1, /* what is mapped may have changed */
@@ -249,6 +296,7 @@ enum tr_event_type {
   TR_EVENT_EXIT,
   TR_EVENT_MODULE, /* a file was met for the first time */
   TR_EVENT_TABLE,  /* a file's unwind table is needed */
+  TR_EVENT_ADOPT,  /* all are traced: a process has allocated for the first time */
 };
 
 /* Library and process events; user space always reads the state behind an event anew. */
@@ -256,7 +304,7 @@ struct tr_event {
   __u32 type;
   __u32 tgid;
   __u32 space;
-  __u32 value;   /* FORK: parent's tgid; LIBRARIES: 1 when the process is held; EXEC: 1 when it is held; EXIT: wait
+  __u32 value;   /* FORK: parent's tgid; LIBRARIES: 1 when the process is held; EXEC: 1 when it is held (its space: when all are traced, the one that has ended); EXIT: wait
                     status; MODULE, TABLE: the file's number */
   __u64 time_ns; /* CLOCK_MONOTONIC */
 };
@@ -276,13 +324,14 @@ struct tr_globals {
   __u32 pause;       /* how often recording was interrupted */
   __u32 vdso_module; /* the number under which the kernel's own code in each process is known */
   __u32 raw_stacks;  /* stacks with TR_END_RAW so far */
-  __u32 padding;
+  __u32 next_serial; /* of address spaces */
   __u64 tick; /* milliseconds since the trace began, set about ten times a second: reading a clock costs 23 ns per block
                */
+  __u64 processes_started; /* on the whole machine, by fork; only counted when all processes are traced */
   __u64 calls_nested; /* allocator calls inside an allocator call: counted with the outer one */
   __u64 losses[TR_LOSS_COUNT];
 };
-TR_ASSERT_SIZE(struct tr_globals, 56 + 8 * TR_LOSS_COUNT);
+TR_ASSERT_SIZE(struct tr_globals, 64 + 8 * TR_LOSS_COUNT);
 
 /* Fixed before the programs are loaded. */
 struct tr_config {
@@ -292,9 +341,11 @@ struct tr_config {
   __u32 max_stacks;
   __u32 max_chunks;
   __u32 use_tables; /* 1: stacks are walked by unwind tables; 0: by frame pointers */
+  __u32 all;        /* 1: every process is traced that passes tr_filter, from its first allocation on */
+  __u32 padding;
   __u64 min_size;   /* smaller requests are not recorded */
   __u64 max_size;
 };
-TR_ASSERT_SIZE(struct tr_config, 40);
+TR_ASSERT_SIZE(struct tr_config, 48);
 
 #endif

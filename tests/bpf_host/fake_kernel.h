@@ -28,7 +28,9 @@ class FakeMap {
   void* find(const void* key);
   long update(const void* key, const void* value, std::uint64_t flags);
   long remove(const void* key);
-  std::size_t size() const { return hash_.size(); }
+  long push(const void* value);
+  long pop(void* value);
+  std::size_t size() const { return hash_.size() + stack_.size(); }
   std::uint32_t capacity() const { return capacity_; }
 
   /// Calls visit(key, value) for each element of a hash, in no order.
@@ -43,6 +45,7 @@ class FakeMap {
   host_map definition_{};
   std::uint32_t capacity_ = 0;
   std::unordered_map<std::string, Bytes> hash_;
+  std::vector<std::string> stack_;
   Bytes array_;
 };
 

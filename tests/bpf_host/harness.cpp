@@ -14,6 +14,12 @@ Thread::Thread(std::uint32_t tgid, std::uint32_t pid) {
           .layout = 0,
           .executable_pages = 0,
           .start_stack = 0,
+          .uid = 0,
+          .parent_tgid = 1,
+          .started_ns = 0,
+          .comm = {},
+          .cgroups = {},
+          .pid_namespace = 0,
           .vdso = 0,
           .returns = {},
           .return_count = 0};
@@ -68,8 +74,10 @@ Totals& Totals::operator+=(const Totals& other) {
 
 HostTest::HostTest() : space_((kernel_.reset(), 0)), main_(kTgid, kTgid) {
   globals_ = {};
+  *host_filter() = {};
   globals_.recording = 1;
   globals_.next_space = 1;
+  globals_.next_serial = 1;
   globals_.next_stack = 1;
   globals_.next_module = 1;
   for (const char* by_stack : {"stacks", "young", "unverified"})
@@ -80,6 +88,8 @@ HostTest::HostTest() : space_((kernel_.reset(), 0)), main_(kTgid, kTgid) {
              .max_stacks = kStackCapacity,
              .max_chunks = kStackCapacity,
              .use_tables = 0,
+             .all = 0,
+             .padding = 0,
              .min_size = 0,
              .max_size = ~0ULL};
   space_ = attach(kTgid);
@@ -89,6 +99,7 @@ HostTest::~HostTest() { EXPECT_EQ(kernel_.open_reservations(), 0U) << "reserved 
 
 std::uint32_t HostTest::attach(std::uint32_t tgid, std::uint32_t hold) {
   const std::uint32_t id = globals_.next_space++;
+  space(id).serial = globals_.next_serial++;
   space(id).tgid = tgid;
   space(id).users = 1;
   const tr_process process{id, hold};
@@ -135,15 +146,20 @@ tr_unverified HostTest::unverified() {
 }
 
 const tr_block* HostTest::block(std::uint64_t address, std::uint32_t in_space) {
-  return kernel_.find<tr_block>("blocks", tr_block_key{address, in_space});
+  return kernel_.find<tr_block>("blocks", tr_block_key{address, in_space, space(in_space).serial});
+}
+
+std::uint64_t HostTest::stored_frame(const tr_stack& stack, std::uint32_t i) {
+  const auto* chunk = &kernel_.at<tr_stack_chunk>("stack_chunks", stack.first_chunk);
+  for (; i >= TR_CHUNK_FRAMES; i -= TR_CHUNK_FRAMES) chunk = &kernel_.at<tr_stack_chunk>("stack_chunks", chunk->next);
+  return chunk->frame[i];
 }
 
 std::vector<std::uint64_t> HostTest::frames(std::uint32_t stack_id) {
   const tr_stack& of = stack(stack_id);
   std::vector<std::uint64_t> out;
   for (std::uint32_t i = 0; i < of.frame_count; ++i) {
-    const auto& chunk = kernel_.at<tr_stack_chunk>("stack_chunks", of.first_chunk + i / TR_CHUNK_FRAMES);
-    const std::uint64_t frame = chunk.frame[i % TR_CHUNK_FRAMES];
+    const std::uint64_t frame = stored_frame(of, i);
     EXPECT_EQ((frame & TR_FRAME_EXACT) != 0, i == 0) << "frame " << i;
     out.push_back(frame & ~(TR_FRAME_EXACT | TR_FRAME_BY_FP));
   }

@@ -109,6 +109,7 @@ class HostTest : public testing::Test {
   tr_stack& stack(std::uint32_t id) { return kernel_.at<tr_stack>("stacks", id); }
   const tr_block* block(std::uint64_t address, std::uint32_t in_space = 1);
   std::uint32_t stack_id(std::uint64_t address) { return block(address)->stack_id; }
+  std::uint64_t stored_frame(const tr_stack& stack, std::uint32_t i);
   std::vector<std::uint64_t> frames(std::uint32_t stack_id);
   static Totals totals_of(const tr_stack& stack);
   Totals totals(std::uint32_t of_space = 1);

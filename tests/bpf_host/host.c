@@ -14,6 +14,8 @@ struct kernel_task {
   struct xol_area area;
   struct uprobe_task probes;
   struct return_instance returns[TR_HOST_RETURNS];
+  struct task_struct parent;
+  const struct host_task* of;
   __u64 cookie;
 };
 
@@ -26,6 +28,12 @@ static void begin(struct kernel_task* out, const struct host_task* task, __u64 c
   out->task.pid = (int)task->pid;
   out->task.tgid = (int)task->tgid;
   out->task.exit_code = task->exit_code;
+  out->task.group_leader = &out->task;
+  out->task.real_parent = &out->parent;
+  out->task.start_boottime = task->started_ns;
+  for (__u32 i = 0; i < TR_COMM; i++) out->task.comm[i] = task->comm[i];
+  out->parent.tgid = (int)task->parent_tgid;
+  out->of = task;
   out->mm.mm_lock_seq.sequence = task->layout;
   out->mm.exec_vm = task->executable_pages;
   out->mm.start_stack = task->start_stack;
@@ -87,6 +95,16 @@ __s32 host_identify(const struct host_task* task, __u64 address) {
   return answer;
 }
 
+__s32 host_release(const struct host_task* task, __u32 space) {
+  struct kernel_task kernel = {0};
+  __u64 arguments[1] = {space};
+  begin(&kernel, task, 0);
+  struct kernel_task* previous = switch_to(&kernel);
+  __s32 answer = space_release((struct bpf_raw_tracepoint_args*)arguments);
+  switch_to(previous);
+  return answer;
+}
+
 void host_mapping_change(const struct host_task* task) {
   struct kernel_task kernel = {0};
   begin(&kernel, task, 0);
@@ -135,9 +153,15 @@ struct tr_config* host_config(void) {
   return (struct tr_config*)&config;
 }
 
+struct tr_filter* host_filter(void) {
+  return (struct tr_filter*)&filter;
+}
+
 #define TR_HOST_COUNT(map, field) (sizeof(*(map).field) / sizeof(int))
 #define TR_HOST_MAP(map) \
   { &map, #map, TR_HOST_COUNT(map, type), sizeof(*(map).key), sizeof(*(map).value), TR_HOST_COUNT(map, max_entries) }
+#define TR_HOST_STACK(map) \
+  { &map, #map, TR_HOST_COUNT(map, type), 0, sizeof(*(map).value), TR_HOST_COUNT(map, max_entries) }
 
 const struct host_map* host_maps(__u32* count) {
   static const struct host_map maps[] = {
@@ -156,6 +180,11 @@ const struct host_map* host_maps(__u32* count) {
       TR_HOST_MAP(rules),
       TR_HOST_MAP(pcs),
       TR_HOST_MAP(ranges),
+      TR_HOST_MAP(origins),
+      TR_HOST_MAP(stack_links),
+      TR_HOST_STACK(free_spaces),
+      TR_HOST_STACK(free_stacks),
+      TR_HOST_STACK(free_chunks),
       {&events, "events", TR_HOST_COUNT(events, type), 0, 0, TR_HOST_COUNT(events, max_entries)},
       {&raw_stacks, "raw_stacks", TR_HOST_COUNT(raw_stacks, type), 0, 0, TR_HOST_COUNT(raw_stacks, max_entries)}};
   *count = sizeof(maps) / sizeof(maps[0]);
@@ -230,6 +259,26 @@ long bpf_find_vma(struct task_struct* task, __u64 address, void* callback, void*
 }
 
 __u64 bpf_get_current_pid_tgid(void) { return (__u64)(__u32)current->task.tgid << 32 | (__u32)current->task.pid; }
+
+__u64 bpf_get_current_uid_gid(void) { return current->of->uid; }
+
+__u64 bpf_get_current_ancestor_cgroup_id(int level) {
+  return level >= 0 && level < TR_HOST_CGROUPS ? current->of->cgroups[level] : 0;
+}
+
+__u64 bpf_get_current_cgroup_id(void) {
+  __u64 own = 0;
+  for (int i = 0; i < TR_HOST_CGROUPS; i++)
+    if (current->of->cgroups[i]) own = current->of->cgroups[i];
+  return own;
+}
+
+long bpf_get_ns_current_pid_tgid(__u64 device, __u64 inode, struct bpf_pidns_info* out, __u32 size) {
+  (void)device;
+  (void)size;
+  *out = (struct bpf_pidns_info){0};
+  return current->of->pid_namespace == inode ? 0 : -1;
+}
 
 __u64 bpf_get_attach_cookie(void* ctx) {
   (void)ctx;

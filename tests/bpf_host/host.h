@@ -26,6 +26,7 @@ struct host_registers {
 };
 
 #define TR_HOST_RETURNS 8
+#define TR_HOST_CGROUPS 4
 
 /* What a return probe has taken from a stack: the address that was in the slot. */
 struct host_return {
@@ -43,6 +44,12 @@ struct host_task {
   __u32 layout;       /* mm_lock_seq of its address space */
   __u32 executable_pages;
   __u64 start_stack;
+  __u32 uid;
+  __u32 parent_tgid;
+  __u64 started_ns;
+  char comm[TR_COMM];
+  __u64 cgroups[TR_HOST_CGROUPS];              /* ids, from the root down to the task's own; 0 behind it */
+  __u64 pid_namespace;                         /* inode */
   __u64 vdso;                                  /* where it is mapped; 0: nowhere */
   struct host_return returns[TR_HOST_RETURNS]; /* of functions whose return a probe waits for, innermost first */
   __u32 return_count;
@@ -74,6 +81,8 @@ void host_heap_return(const struct host_task* task, const struct host_registers*
 void host_library_entry(const struct host_task* task);
 /* What user space runs for a file that it has mapped at the address. */
 __s32 host_identify(const struct host_task* task, __u64 address);
+/* What user space runs for an address space that has ended: how many stacks it had. */
+__s32 host_release(const struct host_task* task, __u32 space);
 void host_mapping_change(const struct host_task* task);
 /* shares_memory: a child of vfork, or of clone with CLONE_VM. */
 void host_process_fork(const struct host_task* parent, const struct host_task* child, int shares_memory);
@@ -83,6 +92,7 @@ void host_process_exit(const struct host_task* task);
 struct tr_globals* host_globals(void);
 /* Read-only in the kernel; tests set it before programs run, like the loader. */
 struct tr_config* host_config(void);
+struct tr_filter* host_filter(void);
 const struct host_map* host_maps(__u32* count);
 
 /* In shim.cpp: the mapping of process `tgid` at an address: 0, -ENOENT, or -EBUSY. */

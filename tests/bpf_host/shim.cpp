@@ -11,6 +11,7 @@ namespace {
 
 // The kernel's numbers (enum bpf_map_type, update flags); vmlinux.h has them for C only.
 constexpr std::uint32_t kHash = 1;
+constexpr std::uint32_t kStack = 23;
 constexpr std::uint32_t kRingBuffer = 27;
 constexpr std::uint64_t kNoExist = 1;
 constexpr std::uint64_t kExist = 2;
@@ -30,7 +31,7 @@ std::uint32_t index_of(const void* key) {
 }  // namespace
 
 FakeMap::FakeMap(const host_map& definition, std::uint32_t capacity) : definition_(definition), capacity_(capacity) {
-  if (!is_hash()) array_ = zeroed(std::size_t{capacity} * definition.value_size);
+  if (!is_hash() && definition.type != kStack) array_ = zeroed(std::size_t{capacity} * definition.value_size);
 }
 
 bool FakeMap::is_hash() const { return definition_.type == kHash; }
@@ -61,6 +62,19 @@ long FakeMap::update(const void* key, const void* value, std::uint64_t flags) {
 long FakeMap::remove(const void* key) {
   if (!is_hash()) return -EINVAL;
   return hash_.erase(text(key)) == 1 ? 0 : -ENOENT;
+}
+
+long FakeMap::push(const void* value) {
+  if (stack_.size() >= capacity_) return -E2BIG;
+  stack_.emplace_back(static_cast<const char*>(value), definition_.value_size);
+  return 0;
+}
+
+long FakeMap::pop(void* value) {
+  if (stack_.empty()) return -ENOENT;
+  std::memcpy(value, stack_.back().data(), definition_.value_size);
+  stack_.pop_back();
+  return 0;
 }
 
 void FakeMap::for_each(const std::function<void(const void*, const void*)>& visit) const {
@@ -219,6 +233,15 @@ long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 fl
 }
 
 long bpf_map_delete_elem(void* map, const void* key) { return FakeKernel::instance().remove(map, key); }
+
+long bpf_map_push_elem(void* map, const void* value, __u64) { return FakeKernel::instance().map_at(map).push(value); }
+
+long bpf_map_pop_elem(void* map, void* value) { return FakeKernel::instance().map_at(map).pop(value); }
+
+long bpf_probe_read_kernel(void* out, __u32 size, const void* from) {
+  std::memcpy(out, from, size);
+  return 0;
+}
 
 void* bpf_ringbuf_reserve(void* map, __u64 size, __u64) { return FakeKernel::instance().reserve(map, size); }
 

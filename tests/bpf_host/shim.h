@@ -30,6 +30,8 @@
 void* bpf_map_lookup_elem(void* map, const void* key);
 long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 flags);
 long bpf_map_delete_elem(void* map, const void* key);
+long bpf_map_push_elem(void* map, const void* value, __u64 flags);
+long bpf_map_pop_elem(void* map, void* value);
 void* bpf_ringbuf_reserve(void* map, __u64 size, __u64 flags);
 void bpf_ringbuf_submit(void* data, __u64 flags);
 void bpf_ringbuf_discard(void* data, __u64 flags);
@@ -47,6 +49,11 @@ void* bpf_task_storage_get(void* map, struct task_struct* task, void* value, __u
 struct task_struct* bpf_get_current_task_btf(void);
 __u64 bpf_get_current_pid_tgid(void);
 __u64 bpf_get_attach_cookie(void* ctx);
+__u64 bpf_get_current_uid_gid(void);
+__u64 bpf_get_current_cgroup_id(void);
+__u64 bpf_get_current_ancestor_cgroup_id(int level);
+long bpf_get_ns_current_pid_tgid(__u64 device, __u64 inode, struct bpf_pidns_info* out, __u32 size);
+long bpf_probe_read_kernel(void* out, __u32 size, const void* from);
 long bpf_tail_call(void* ctx, void* programs, __u32 index);
 long bpf_loop(__u32 count, void* callback, void* context, __u64 flags);
 long bpf_find_vma(struct task_struct* task, __u64 address, void* callback, void* context, __u64 flags);

@@ -162,7 +162,7 @@ TEST_F(StackTest, WhenChunksAreUsedUpTotalsGoToTheSpacesOwnEntryToo) {
   const std::uint32_t next_stack = globals_.next_stack;
   for (std::uint64_t i = 0; i < 5; ++i) EXPECT_EQ(malloc_from(chain(3, 0x1000 + i * 0x1000)), no_stack(space_));
   EXPECT_EQ(lost(TR_LOSS_STACKS_FULL), 5U);
-  EXPECT_EQ(globals_.next_stack, next_stack + 1) << "the thread keeps one unused number, not five";
+  EXPECT_EQ(globals_.next_stack, next_stack + 1) << "the number is given back each time";
   EXPECT_EQ(globals_.next_chunk, 2U);
 }
 
@@ -170,6 +170,7 @@ TEST_F(StackTest, AStackThatNeedsMoreChunksThanThereAreIsNotStoredInPart) {
   config_.max_chunks = 2;
   EXPECT_EQ(malloc_from(chain(60)), no_stack(space_));
   EXPECT_NE(malloc_from(chain(3)), no_stack(space_)) << "a shorter one still fits";
+  EXPECT_EQ(kernel_.map("free_chunks").size(), 1U) << "and takes one of those that were given back";
   EXPECT_EQ(lost(TR_LOSS_STACKS_FULL), 1U);
 }
 

@@ -92,8 +92,7 @@ class TableTest : public HostTest {
     Walk out;
     out.end = of.end;
     for (std::uint32_t i = 1; i < of.frame_count; ++i) {
-      const std::uint64_t frame =
-          kernel_.at<tr_stack_chunk>("stack_chunks", of.first_chunk + i / TR_CHUNK_FRAMES).frame[i % TR_CHUNK_FRAMES];
+      const std::uint64_t frame = stored_frame(of, i);
       const std::uint64_t offset = TR_FRAME_OFFSET(frame);
       out.functions.push_back(TR_FRAME_MODULE(frame) == kModule ? (offset - kFileOffset) / 256 : offset);
       out.flags.push_back(frame & (TR_FRAME_EXACT | TR_FRAME_BY_FP));

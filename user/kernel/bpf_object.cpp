@@ -25,15 +25,18 @@ namespace {
 // What one entry costs: hash element with key and value, its share of the buckets.
 constexpr std::uint64_t kBytesPerBlock = 104;
 constexpr std::uint64_t kBytesPerStack =
-    sizeof(tr_stack) + sizeof(tr_young) + sizeof(tr_unverified) + 2 * 104 + 2 * sizeof(tr_stack_chunk);
+    sizeof(tr_stack) + sizeof(tr_young) + sizeof(tr_unverified) + 2 * 104 + 2 * sizeof(tr_stack_chunk) + 16;
 constexpr std::uint32_t kChunksPerStack = 2;
 
 std::string g_last_libbpf_warning;
 
 int print_libbpf(libbpf_print_level level, const char* format, va_list arguments) noexcept {
-  std::array<char, 2048> line{};
-  std::vsnprintf(line.data(), line.size(), format, arguments);
-  std::string text(line.data());
+  // What the verifier says is many kilobytes long.
+  va_list again;
+  va_copy(again, arguments);
+  std::string text(static_cast<std::size_t>(std::max(0, std::vsnprintf(nullptr, 0, format, again))), '\0');
+  va_end(again);
+  std::vsnprintf(text.data(), text.size() + 1, format, arguments);
   while (!text.empty() && text.back() == '\n') text.pop_back();
   if (level == LIBBPF_WARN && g_last_libbpf_warning.empty()) g_last_libbpf_warning = text;
   if (level != LIBBPF_DEBUG) log::debug("{}", text);
@@ -76,6 +79,8 @@ class BpfObject::Impl {
   MapMemory chunks;
   MapMemory young;
   MapMemory unverified;
+  MapMemory origins;
+  MapMemory stack_links;
   MapMemory modules;
   MapMemory tables;
   MapMemory unwind_words;
@@ -91,6 +96,8 @@ class BpfObject::Impl {
   Result<void> map_memory();
   Result<void> open_ring();
   Result<void> attach_layout_events();
+  int run(bpf_program* program, std::uint64_t argument);
+  Result<int> ask_about(int fd, bpf_program* program);
 
  private:
   static int on_event(void* self, void* data, std::size_t size) noexcept;
@@ -122,9 +129,12 @@ Result<void> BpfObject::Impl::open() {
   settings.max_stacks = config.capacity.stacks;
   settings.max_chunks = config.capacity.chunks;
   settings.use_tables = config.use_tables ? 1 : 0;
+  settings.all = config.all ? 1 : 0;
+  skeleton->rodata->filter = config.filter;
   settings.min_size = config.min_size_bytes;
   settings.max_size = config.max_size_bytes;
   skeleton->bss->globals.next_space = 1;
+  skeleton->bss->globals.next_serial = 1;
   skeleton->bss->globals.next_stack = 1;
   skeleton->bss->globals.next_module = 1;
 
@@ -133,7 +143,10 @@ Result<void> BpfObject::Impl::open() {
   // Behind the stacks one for each address space; see no_stack_of().
   for (bpf_map* by_stack : {maps.stacks, maps.young, maps.unverified})
     bpf_map__set_max_entries(by_stack, config.capacity.stacks + TR_MAX_SPACES);
-  bpf_map__set_max_entries(maps.stack_chunks, config.capacity.chunks);
+  bpf_map__set_max_entries(maps.stack_links, config.capacity.stacks);
+  bpf_map__set_max_entries(maps.free_stacks, config.capacity.stacks);
+  for (bpf_map* by_chunk : {maps.stack_chunks, maps.free_chunks})
+    bpf_map__set_max_entries(by_chunk, config.capacity.chunks);
   bpf_map__set_max_entries(maps.unwind_words, std::max(config.capacity.unwind_words / 2, 1U));
   // Twice the stacks: a key is written for each, and nothing else ever is.
   bpf_map__set_max_entries(maps.stack_ids, 2 * config.capacity.stacks);
@@ -166,7 +179,8 @@ Result<void> BpfObject::Impl::map_memory() {
   for (const View& view :
        {View{&spaces, maps.spaces}, View{&stacks, maps.stacks}, View{&chunks, maps.stack_chunks},
         View{&young, maps.young}, View{&unverified, maps.unverified}, View{&modules, maps.module_info},
-        View{&tables, maps.tables}, View{&unwind_words, maps.unwind_words}, View{&rules, maps.rules}}) {
+        View{&origins, maps.origins}, View{&stack_links, maps.stack_links}, View{&tables, maps.tables},
+        View{&unwind_words, maps.unwind_words}, View{&rules, maps.rules}}) {
     const std::size_t size = std::size_t{bpf_map__max_entries(view.map)} * bpf_map__value_size(view.map);
     Result<MapMemory> memory = MapMemory::map(bpf_map__fd(view.map), size, bpf_map__name(view.map));
     if (!memory) return std::move(memory).error();
@@ -243,6 +257,10 @@ std::span<const tr_stack> BpfObject::stacks() const { return impl_->stacks.eleme
 std::span<const tr_stack_chunk> BpfObject::chunks() const { return impl_->chunks.elements<const tr_stack_chunk>(); }
 std::span<tr_young> BpfObject::young() { return impl_->young.elements<tr_young>(); }
 std::span<tr_unverified> BpfObject::unverified() { return impl_->unverified.elements<tr_unverified>(); }
+std::span<const tr_origin> BpfObject::origins() const { return impl_->origins.elements<const tr_origin>(); }
+std::span<const tr_stack_link> BpfObject::stack_links() const {
+  return impl_->stack_links.elements<const tr_stack_link>();
+}
 std::span<const tr_module> BpfObject::modules() const { return impl_->modules.elements<const tr_module>(); }
 
 std::span<tr_table> BpfObject::tables() { return impl_->tables.elements<tr_table>(); }
@@ -266,22 +284,51 @@ std::uint32_t BpfObject::module_count() const {
 
 heap::StackId BpfObject::no_stack_of(std::uint32_t space) const { return impl_->config.capacity.stacks + space; }
 
-Result<std::uint32_t> BpfObject::identify(int fd) {
+/// Runs a program of the kernel half in this thread; what it returns, or a negative errno.
+int BpfObject::Impl::run(bpf_program* program, std::uint64_t argument) {
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  options.ctx_in = &argument;
+  options.ctx_size_in = sizeof(argument);
+  if (bpf_prog_test_run_opts(bpf_program__fd(program), &options) != 0) return -errno;
+  return static_cast<int>(options.retval);
+}
+
+/// Runs a program on the file, which is mapped for a moment.
+Result<int> BpfObject::Impl::ask_about(int fd, bpf_program* program) {
   void* mapped = ::mmap(nullptr, 1, PROT_READ, MAP_PRIVATE, fd, 0);
   if (mapped == MAP_FAILED) return Error::from_errno(errno, "cannot map a file to identify it");
-  std::uint64_t address = reinterpret_cast<std::uint64_t>(mapped);
-  const int program = bpf_program__fd(impl_->skeleton->progs.identify_mapping);
   int answer = -EBUSY;
-  int error = 0;
   // Busy: another thread of ours changes our own mappings.
-  for (int i = 0; i < kMostIdentifyTries && answer == -EBUSY; ++i) {
-    LIBBPF_OPTS(bpf_test_run_opts, options);
-    options.ctx_in = &address;
-    options.ctx_size_in = sizeof(address);
-    if (bpf_prog_test_run_opts(program, &options) != 0) error = errno;
-    answer = error != 0 ? -error : static_cast<int>(options.retval);
-  }
+  for (int i = 0; i < kMostIdentifyTries && answer == -EBUSY; ++i)
+    answer = run(program, reinterpret_cast<std::uint64_t>(mapped));
   ::munmap(mapped, 1);
+  return answer;
+}
+
+Result<bool> BpfObject::is_mapped(int fd) {
+  const Result<int> asked = impl_->ask_about(fd, impl_->skeleton->progs.is_mapped);
+  if (!asked) return asked.error();
+  if (*asked < 0) return Error::from_errno(-*asked, "the kernel cannot tell whether a file is mapped");
+  return *asked != 0;
+}
+
+Result<void> BpfObject::release_space(std::uint32_t space) {
+  if (impl_->run(impl_->skeleton->progs.space_release, space) >= 0) return {};
+  return Error(ErrorKind::kUnsupported, "an address space in use cannot be released");
+}
+
+Result<void> BpfObject::exclude_process(pid_t pid) {
+  const std::uint32_t key = static_cast<std::uint32_t>(pid);
+  const tr_process process{0, TR_NEVER_TRACED};
+  if (bpf_map_update_elem(bpf_map__fd(impl_->skeleton->maps.processes), &key, &process, BPF_ANY) != 0)
+    return Error::from_errno(errno, "cannot enter the process into the table of processes");
+  return {};
+}
+
+Result<std::uint32_t> BpfObject::identify(int fd) {
+  const Result<int> asked = impl_->ask_about(fd, impl_->skeleton->progs.identify_mapping);
+  if (!asked) return asked.error();
+  const int answer = *asked;
   if (answer > 0 && answer < TR_MAX_MODULES) return static_cast<std::uint32_t>(answer);
   if (answer >= 0) return Error(ErrorKind::kUnsupported, "more files than the table of files holds");
   return Error::from_errno(-answer, "the kernel cannot identify a file");
@@ -294,9 +341,12 @@ void BpfObject::forget_module(std::uint32_t number) {
 
 Result<std::uint32_t> BpfObject::add_process(pid_t pid, std::uint32_t hold) {
   tr_globals& shared = globals();
-  const std::uint32_t id = __atomic_fetch_add(&shared.next_space, 1, __ATOMIC_ACQ_REL);
+  std::uint32_t id = 0;
+  if (bpf_map_lookup_and_delete_elem(bpf_map__fd(impl_->skeleton->maps.free_spaces), nullptr, &id) != 0)
+    id = __atomic_fetch_add(&shared.next_space, 1, __ATOMIC_ACQ_REL);
   if (id >= TR_MAX_SPACES) return Error(ErrorKind::kUnsupported, "more processes than the table of processes holds");
   tr_space& space = impl_->spaces.elements<tr_space>()[id];
+  space.serial = __atomic_fetch_add(&shared.next_serial, 1, __ATOMIC_ACQ_REL);
   space.tgid = static_cast<std::uint32_t>(pid);
   space.users = 1;
   const std::uint32_t key = static_cast<std::uint32_t>(pid);
@@ -332,7 +382,10 @@ std::uint64_t BpfObject::remove_blocks_of_ended_spaces() {
     if (error != 0 && errno != ENOENT) break;
     first = false;
     for (std::uint32_t i = 0; i < count; ++i) {
-      if (keys[i].space < TR_MAX_SPACES && spaces()[keys[i].space].users == 0) doomed.push_back(keys[i]);
+      const tr_block_key& key = keys[i];
+      if (key.space >= TR_MAX_SPACES) continue;
+      const tr_space& space = spaces()[key.space];
+      if (space.serial != key.serial || space.users == 0) doomed.push_back(key);
     }
   }
   for (const tr_block_key& key : doomed) bpf_map_delete_elem(fd, &key);

@@ -48,6 +48,8 @@ struct ObjectConfig {
   std::uint64_t max_size_bytes = ~std::uint64_t{0};
   Backend backend = Backend::kMulti;
   bool use_tables = true;  ///< stacks are walked by unwind tables, else by frame pointers
+  bool all = false;        ///< every process is traced that passes `filter`
+  tr_filter filter{};
 };
 
 /// The programs a probe can run; the names are those in bpf/tracer.bpf.c.
@@ -75,13 +77,18 @@ class BpfObject {
   std::span<const tr_stack_chunk> chunks() const;
   std::span<tr_young> young();
   std::span<tr_unverified> unverified();
+  /// By address space.
+  std::span<const tr_origin> origins() const;
+  /// By stack id.
+  std::span<const tr_stack_link> stack_links() const;
   std::span<const tr_module> modules() const;
   /// By file number.
   std::span<tr_table> tables();
   std::span<std::uint32_t> unwind_words();
   std::span<tr_rule> rules();
 
-  /// Number of ids that have been given out, at most the capacity; ids below it may still be incomplete (space 0).
+  /// Number of ids that have ever been given out, at most the capacity; ids below it may be incomplete or free (space
+  /// 0).
   std::uint32_t stack_count() const;
   /// The same for address spaces and for files.
   std::uint32_t space_count() const;
@@ -94,14 +101,21 @@ class BpfObject {
   /// The number under which the kernel half knows the file, a new one if it has not met it: the file is mapped for a
   /// moment and looked up like a mapping of a target.
   Result<std::uint32_t> identify(int fd);
+  /// Whether any process maps the file. Right unless the file's mappings change at this very moment: ask twice.
+  Result<bool> is_mapped(int fd);
   /// What is behind a number turned out to be another content: the file gets a new number when it is met again.
   void forget_module(std::uint32_t number);
 
   /// Makes a process traced in a new address space and returns that space's number.
   Result<std::uint32_t> add_process(pid_t pid, std::uint32_t hold);
+  /// Makes sure that a process is never traced when all are.
+  Result<void> exclude_process(pid_t pid);
   /// Changes when a process is held; it must be stopped or not have run yet, since the kernel half writes the entry at
   /// exec.
   Result<void> set_hold(pid_t pid, std::uint32_t hold);
+
+  /// Gives back the number and the stacks of an address space that nobody is in any more. Their numbers are used again.
+  Result<void> release_space(std::uint32_t space);
 
   /// Removes the live blocks of address spaces that have ended. Takes time in proportion to the table, so the caller
   /// does it when much of the table is theirs. Returns how many blocks it removed.

@@ -24,6 +24,8 @@ constexpr std::size_t kMostNamesKept = 4096;
 // How often the table of live blocks may be cleared of those of ended processes; it takes time in proportion to the
 // table.
 constexpr std::uint64_t kSweepPeriodNs = 10'000'000'000;
+// How long a process that has ended is kept for stacks that wait for a library or a table to be read.
+constexpr std::uint64_t kLongestSettlingNs = 2'000'000'000;
 
 }  // namespace
 
@@ -31,7 +33,26 @@ void Session::drain_events() {
   object_->drain_events([this](const tr_event& event) { handle_event(event); });
   refresh_changed();
   learn();
+  settle_ended();
   tracker_->retire_unmapped();
+}
+
+/// Takes stock of the processes that have ended, when their last stacks are known, and gives back what the kernel half
+/// has kept for them.
+void Session::settle_ended() {
+  const std::uint64_t now = monotonic_ns();
+  std::vector<std::uint32_t> settled;
+  for (const auto& [space, process] : tracker_->processes()) {
+    if (!process->is_let_go || object_->spaces()[space].users != 0) continue;
+    if (!process->settle_by_ns) process->settle_by_ns = now + kLongestSettlingNs;
+    if (process->unresolved.empty() || now >= *process->settle_by_ns) settled.push_back(space);
+  }
+  for (const std::uint32_t space : settled) {
+    ended_.push_back(tracing::take_stock(*object_, *tracker_->find_space(space), *resolver_, config_.older_ns != 0));
+    tracker_->forget(space);
+    if (Result<void> released = object_->release_space(space); !released)
+      log::verbose("space {}: {}", space, released.error().message());
+  }
 }
 
 /// What stacks mention becomes known before anything is let go. Names from libraries that came while the trace ran are

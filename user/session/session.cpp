@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "session/session_impl.h"
 #include "session/session_write.h"
-#include "tracing/snapshot_builder.h"
 
 namespace tracer::session {
 namespace {
@@ -114,7 +113,7 @@ Result<void> Session::finish() {
 }
 
 heap::Snapshot Session::build_snapshot(std::uint64_t t_ns) {
-  return tracing::build_snapshot(*object_, *tracker_, *resolver_, {++snapshots_, t_ns, config_.older_ns != 0});
+  return tracing::build_snapshot(*object_, *tracker_, *resolver_, ended_, {++snapshots_, t_ns, config_.older_ns != 0});
 }
 
 void Session::take_periodic_snapshot() {

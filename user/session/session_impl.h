@@ -22,6 +22,7 @@
 #include "symbols/symbolizer.h"
 #include "tracing/probe_armer.h"
 #include "tracing/process_tracker.h"
+#include "tracing/snapshot_builder.h"
 #include "tracing/stack_resolver.h"
 #include "tracing/unwind_tables.h"
 
@@ -56,6 +57,7 @@ class Session {
   void refresh(tracing::TracedProcess& process, std::uint64_t since_ns);
   void refresh_changed();
   void learn();
+  void settle_ended();
   bool lacks_answers(const heap::Stack& stack);
   void count_unanswered();
   void go_on(pid_t pid, std::uint32_t holds);
@@ -128,6 +130,7 @@ class Session {
   std::vector<Replaced> replaced_;
   std::map<std::uint32_t, std::uint64_t> changed_;  ///< address space → when the first change was announced
   std::set<std::uint32_t> open_modules_;            ///< libraries whose file the symbolizer holds
+  std::vector<tracing::TakenStock> ended_;          ///< of processes that have ended and were forgotten
   std::vector<heap::StackId> unanswered_;           ///< stacks with a frame in one of these that could not be read yet
   std::set<std::uint32_t> transient_modules_;       ///< libraries that were loaded while the trace ran
   std::map<std::uint32_t, std::size_t> named_;      ///< module → how many stacks have been asked for names from it

@@ -324,6 +324,7 @@ library::Library* ProcessTracker::find_again(std::uint32_t number) {
 void ProcessTracker::end(TracedProcess& process) {
   if (process.ended) return;
   process.ended = true;
+  process.is_let_go = true;
   let_go(process, process.addresses.end());
 }
 

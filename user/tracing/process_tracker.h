@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -20,14 +21,26 @@
 
 namespace tracer::tracing {
 
+/// A stack of an address space in the kernel half's store, and what it means.
+struct StoredStack {
+  std::uint32_t id = 0;
+  heap::StackId meaning = 0;
+};
+
 /// One traced address space: a process from attach, fork or exec to its exec or exit.
 struct TracedProcess {
   std::uint32_t space = 0;
   pid_t pid = 0;
+  std::vector<StoredStack> stacks;            ///< those that are resolved
+  std::vector<std::uint32_t> unresolved;      ///< stored, not resolved yet
+  std::uint32_t newest_stack = 0;             ///< the last one of the store's list that has been seen
+  std::optional<std::uint64_t> settle_by_ns;  ///< once it has ended: no stack is waited for after that
   proc::ProcessInfo info;
   AddressSpace addresses;
   bool replaced = false;  ///< by exec: its libraries stay armed until end()
   bool ended = false;
+  bool is_let_go =
+      false;  ///< it holds nothing armed any more; unlike the last one, whose files stay for the last report
   bool is_unsettled = false;  ///< a mapping could not be read at the last refresh: look again soon
 
   bool is_live() const { return !ended && !replaced; }
@@ -97,6 +110,9 @@ class ProcessTracker {
   /// the new program has loaded its libraries: they are mostly the same files, and a probe for a process outlives its
   /// exec.
   void replace(TracedProcess& process) { process.replaced = true; }
+
+  /// What it held has been told and given back: nothing is known of it from here on.
+  void forget(std::uint32_t space) { processes_.erase(space); }
 
   /// The address space has ended by exit, or its successor after an exec has settled.
   void end(TracedProcess& process);

@@ -97,44 +97,48 @@ bool is_idle(const heap::ProcessSnapshot& process) {
 
 }  // namespace
 
+TakenStock take_stock(kernel::BpfObject& object, const TracedProcess& process, const StackResolver& resolver,
+                      bool counts_young) {
+  TakenStock stock;
+  Building building;
+  building.process = describe(process, object.spaces()[process.space]);
+  const tr_globals& globals = object.globals();
+  const auto add = [&](heap::StackId id, heap::StackId meaning) {
+    const tr_stack& stack = object.stacks()[id];
+    heap::SiteTotals totals = read_totals(stack);
+    if (totals.alloc_objects == 0) return;
+    const heap::Stack* resolved = resolver.find(meaning);
+    building.process.stack_ends[static_cast<std::size_t>(resolved->end)] += totals.alloc_objects;
+    if (resolved->loss) stock.losses[static_cast<std::size_t>(*resolved->loss)] += totals.alloc_objects;
+    // What an exited process still held will never be freed, however young it is.
+    if (counts_young && !building.process.exited) read_young(object.young()[id], globals.generation, totals);
+    read_unverified(object.unverified()[id], totals);
+    add_site(building, meaning, totals, __atomic_load_n(&stack.birth_ticks, __ATOMIC_RELAXED));
+  };
+  for (const StoredStack& stack : process.stacks) add(stack.id, stack.meaning);
+  for (const std::uint32_t id : process.unresolved) add(id, StackResolver::kNoStack);
+  add(object.no_stack_of(process.space), StackResolver::kNoStack);
+  finish_process(building, globals.tick);
+  stock.process = std::move(building.process);
+  return stock;
+}
+
 heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& tracker, const StackResolver& resolver,
-                              const SnapshotMoment& moment) {
+                              const std::vector<TakenStock>& ended, const SnapshotMoment& moment) {
   heap::Snapshot snapshot;
   snapshot.seq = moment.seq;
   snapshot.t_ns = moment.t_ns;
   snapshot.unix_us = unix_us();
   const tr_globals& globals = object.globals();
   for (std::size_t i = 0; i < heap::kLossCount; ++i) snapshot.losses[i] = globals.losses[i];
-
-  std::unordered_map<std::uint32_t, Building> by_space;
-  for (const auto& [space, process] : tracker.processes())
-    by_space[space].process = describe(*process, object.spaces()[space]);
-
-  const auto add = [&](heap::StackId id, Building& building, heap::StackId canonical) {
-    const tr_stack& stack = object.stacks()[id];
-    heap::SiteTotals totals = read_totals(stack);
-    if (totals.alloc_objects == 0) return;
-    const heap::Stack* resolved = resolver.find(canonical);
-    const heap::StackEnd end = resolved == nullptr ? heap::StackEnd::kNotRecorded : resolved->end;
-    building.process.stack_ends[static_cast<std::size_t>(end)] += totals.alloc_objects;
-    if (resolved != nullptr && resolved->loss)
-      snapshot.losses[static_cast<std::size_t>(*resolved->loss)] += totals.alloc_objects;
-    // What an exited process still held will never be freed, however young it is.
-    if (moment.counts_young && !building.process.exited) read_young(object.young()[id], globals.generation, totals);
-    read_unverified(object.unverified()[id], totals);
-    add_site(building, canonical, totals, __atomic_load_n(&stack.birth_ticks, __ATOMIC_RELAXED));
+  const bool is_only_one = tracker.processes().size() + ended.size() == 1;
+  const auto add = [&](TakenStock stock) {
+    for (std::size_t i = 0; i < heap::kLossCount; ++i) snapshot.losses[i] += stock.losses[i];
+    if (!is_idle(stock.process) || is_only_one) snapshot.processes.push_back(std::move(stock.process));
   };
-  for (heap::StackId id = 1, count = object.stack_count(); id < count; ++id) {
-    const auto found = by_space.find(object.stacks()[id].space);
-    if (found != by_space.end()) add(id, found->second, resolver.canonical(id));
-  }
-  for (auto& [space, building] : by_space) add(object.no_stack_of(space), building, StackResolver::kNoStack);
-  for (const auto& [space, process] : tracker.processes()) {
-    Building& building = by_space[space];
-    finish_process(building, globals.tick);
-    if (!is_idle(building.process) || tracker.processes().size() == 1)
-      snapshot.processes.push_back(std::move(building.process));
-  }
+  for (const TakenStock& stock : ended) add(stock);
+  for (const auto& [space, process] : tracker.processes())
+    add(take_stock(object, *process, resolver, moment.counts_young));
   return snapshot;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "heap/snapshot.h"
 #include "kernel/bpf_object.h"
@@ -17,12 +18,22 @@ struct SnapshotMoment {
   bool counts_young = true;  ///< false when --older is 0: every live block then counts as old
 };
 
+/// What the kernel half knows of one address space.
+struct TakenStock {
+  heap::ProcessSnapshot process;
+  heap::LossCounts losses{};  ///< allocations under stacks that say less than there was to say
+};
+TakenStock take_stock(kernel::BpfObject& object, const TracedProcess& process, const StackResolver& resolver,
+                      bool counts_young);
+
 /// Reads the kernel half's totals into a snapshot. Takes time in proportion to the stacks, whatever the number of live
 /// blocks.
 ///
 /// While programs run, the totals of one stack may be an event apart from each other; after recording has ended they
 /// are exact.
+///
+/// `ended`: what was taken stock of before, of processes that the tracker has forgotten.
 heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& tracker, const StackResolver& resolver,
-                              const SnapshotMoment& moment);
+                              const std::vector<TakenStock>& ended, const SnapshotMoment& moment);
 
 }  // namespace tracer::tracing

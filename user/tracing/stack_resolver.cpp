@@ -5,6 +5,7 @@
 #include <array>
 #include <optional>
 
+#include "base/clock.h"
 #include "tracing/catalogue.h"
 #include "tracing/late_walk.h"
 
@@ -57,16 +58,17 @@ constexpr std::size_t kAttributed = 2;
 
 void StackResolver::poll() {
   for (kernel::RawStack& raw : object_.take_raw_stacks()) {
-    const heap::StackId id = raw.head.stack_id;
+    const std::uint32_t id = raw.head.stack_id;
     raw_[id] = std::move(raw);
   }
-  const std::uint32_t count = object_.stack_count();
-  by_id_.resize(std::max<std::size_t>(by_id_.size(), count), nullptr);
-  canonical_.resize(std::max<std::size_t>(canonical_.size(), count), 0);
-  std::erase_if(incomplete_, [this](heap::StackId id) { return resolve(id); });
-  for (; next_ < count; ++next_) {
-    if (!resolve(next_)) incomplete_.push_back(next_);
+  const std::uint64_t now = monotonic_ns();
+  const bool is_end = is_last_;
+  for (const auto& [space, process] : tracker_.processes()) {
+    is_last_ = is_end || (process->settle_by_ns && now >= *process->settle_by_ns);
+    collect_new(*process);
+    resolve_all(*process);
   }
+  is_last_ = is_end;
 }
 
 void StackResolver::finish() {
@@ -74,32 +76,46 @@ void StackResolver::finish() {
   poll();
 }
 
-bool StackResolver::resolve(heap::StackId id) {
+/// The stacks of the process that were stored since the last time, in the order in which they were.
+void StackResolver::collect_new(TracedProcess& process) {
+  const std::uint32_t newest = __atomic_load_n(&object_.spaces()[process.space].newest_stack, __ATOMIC_ACQUIRE);
+  const std::size_t known = process.unresolved.size();
+  for (std::uint32_t id = newest; id != 0 && id != process.newest_stack; id = object_.stack_links()[id].older)
+    process.unresolved.push_back(id);
+  std::reverse(process.unresolved.begin() + static_cast<std::ptrdiff_t>(known), process.unresolved.end());
+  process.newest_stack = newest;
+}
+
+void StackResolver::resolve_all(TracedProcess& process) {
+  std::erase_if(process.unresolved, [&](std::uint32_t id) { return resolve(id, process); });
+}
+
+bool StackResolver::resolve(std::uint32_t id, TracedProcess& process) {
   const tr_stack& stored = object_.stacks()[id];
-  const std::uint32_t space = __atomic_load_n(&stored.space, __ATOMIC_ACQUIRE);
-  if (space == 0) return false;
-  TracedProcess* process = tracker_.find_space(space);
-  // A child whose fork event is still in the ring.
-  if (process == nullptr) return false;
   heap::Stack stack;
-  stack.id = id;
-  stack.pid = process->pid;
+  stack.pid = process.pid;
   stack.end = end_of(stored.end & ~static_cast<std::uint32_t>(TR_END_RAW));
-  if (!resolve_frames(stored, *process, stack)) return false;
+  if (!resolve_frames(id, stored, process, stack)) return false;
   raw_.erase(id);
-  remember(std::move(stack));
+  process.stacks.push_back({id, remember(std::move(stack))});
   return true;
+}
+
+std::uint64_t StackResolver::frame_at(const tr_stack& stored, std::uint32_t i) const {
+  std::uint32_t chunk = stored.first_chunk;
+  for (; i >= TR_CHUNK_FRAMES; i -= TR_CHUNK_FRAMES) chunk = object_.chunks()[chunk].next;
+  return object_.chunks()[chunk].frame[i];
 }
 
 /// False when a file is not known yet: its number has been given out and nobody has looked at it, or the mappings have
 /// not been read since the stack was taken, or a table that the walk needs is still being made.
-bool StackResolver::resolve_frames(const tr_stack& stored, const TracedProcess& process, heap::Stack& out) {
+bool StackResolver::resolve_frames(std::uint32_t id, const tr_stack& stored, const TracedProcess& process,
+                                   heap::Stack& out) {
   Progress progress = Progress::kGoOn;
   for (std::uint32_t i = 0; i < stored.frame_count && progress == Progress::kGoOn; ++i) {
-    const std::uint64_t frame = object_.chunks()[stored.first_chunk + i / TR_CHUNK_FRAMES].frame[i % TR_CHUNK_FRAMES];
-    progress = resolve_frame(frame, stored.announcements, process, out);
+    progress = resolve_frame(frame_at(stored, i), stored.announcements, process, out);
   }
-  if (progress == Progress::kGoOn && (stored.end & TR_END_RAW) != 0) progress = finish_walk(stored, process, out);
+  if (progress == Progress::kGoOn && (stored.end & TR_END_RAW) != 0) progress = finish_walk(id, stored, process, out);
   return progress != Progress::kWait;
 }
 
@@ -170,15 +186,13 @@ StackResolver::Progress StackResolver::add_frame(const Place& place, heap::Frame
 }
 
 /// Goes on where a table was missing when the stack was taken.
-StackResolver::Progress StackResolver::finish_walk(const tr_stack& stored, const TracedProcess& process,
-                                                   heap::Stack& out) {
-  const auto raw = raw_.find(out.id);
+StackResolver::Progress StackResolver::finish_walk(std::uint32_t id, const tr_stack& stored,
+                                                   const TracedProcess& process, heap::Stack& out) {
+  const auto raw = raw_.find(id);
   if (raw == raw_.end() || tables_ == nullptr) return is_last_ ? Progress::kIsWhole : Progress::kWait;
   LateWalk walk(raw->second);
   Place place;
-  const std::uint32_t last = stored.frame_count - 1;
-  const std::uint64_t frame =
-      object_.chunks()[stored.first_chunk + last / TR_CHUNK_FRAMES].frame[last % TR_CHUNK_FRAMES];
+  const std::uint64_t frame = frame_at(stored, stored.frame_count - 1);
   if (find_place(frame, stored.announcements, process, &place, out) != Progress::kGoOn) return Progress::kIsWhole;
   while (out.frames.size() < object_.max_frames()) {
     tr_rule rule{};
@@ -203,37 +217,29 @@ StackResolver::Progress StackResolver::finish_walk(const tr_stack& stored, const
   return Progress::kIsWhole;
 }
 
-void StackResolver::remember(heap::Stack stack) {
+heap::StackId StackResolver::remember(heap::Stack stack) {
+  const auto has_module = [](const heap::Frame& frame) { return frame.module != heap::kNoModule; };
+  if (shares_between_processes && std::ranges::all_of(stack.frames, has_module)) stack.pid = 0;
   const std::uint64_t hash = hash_of(stack);
-  heap::StackId first = stack.id;
   const auto [begin, end] = by_meaning_.equal_range(hash);
   for (auto it = begin; it != end; ++it) {
-    if (means_the_same(*by_id_[it->second], stack)) first = it->second;
+    if (means_the_same(stacks_[it->second - 1], stack)) return it->second;
   }
-  const heap::StackId id = stack.id;
-  canonical_[id] = first;
-  if (first != id) {
-    by_id_[id] = by_id_[first];
-    return;
-  }
+  stack.id = static_cast<heap::StackId>(stacks_.size() + 1);
+  by_meaning_.emplace(hash, stack.id);
+  new_.push_back(stack.id);
   stacks_.push_back(std::move(stack));
-  by_id_[id] = &stacks_.back();
-  by_meaning_.emplace(hash, id);
-  new_.push_back(id);
+  return stacks_.back().id;
 }
 
 void StackResolver::mark_missed(heap::StackId id) {
-  if (id < by_id_.size() && by_id_[id] != nullptr) by_id_[id]->loss = heap::Loss::kLibraryMissed;
+  if (id != kNoStack && id <= stacks_.size()) stacks_[id - 1].loss = heap::Loss::kLibraryMissed;
 }
 
 const heap::Stack* StackResolver::find(heap::StackId id) const {
   static const heap::Stack kNone{kNoStack, 0, {}, heap::StackEnd::kNotRecorded, std::nullopt};
   if (id == kNoStack) return &kNone;
-  return id < by_id_.size() ? by_id_[id] : nullptr;
-}
-
-heap::StackId StackResolver::canonical(heap::StackId id) const {
-  return id < canonical_.size() && canonical_[id] != 0 ? canonical_[id] : id;
+  return id <= stacks_.size() ? &stacks_[id - 1] : nullptr;
 }
 
 }  // namespace tracer::tracing

@@ -17,8 +17,9 @@ namespace tracer::tracing {
 
 /// Turns the frames of stored stacks, (file number, offset in the file), into (module, address of the module).
 ///
-/// Several numbers can be one module (a file that was renamed, say); stacks that mean the same are one here: the first
-/// of them. Stacks stay for the whole run. Used by the session thread.
+/// Several numbers can be one module (a file that was renamed, say); stacks that mean the same are one here, under an
+/// id of this side: the store's are used again when a process has ended. Stacks stay for the whole run. Used by the
+/// session thread.
 class StackResolver {
  public:
   /// What stands for all allocations under no stack.
@@ -43,21 +44,23 @@ class StackResolver {
   /// The names of a stack's functions are lost with the file of a library.
   void mark_missed(heap::StackId id);
 
-  /// The stack, or nullptr when the id is unknown or not resolved yet. Stays valid. kNoStack has no frames.
+  /// The stack, or nullptr when the id is unknown. Stays valid. kNoStack has no frames.
   const heap::Stack* find(heap::StackId id) const;
 
-  /// The first stack with the same meaning; the id itself when it is that one, or is not resolved.
-  heap::StackId canonical(heap::StackId id) const;
+  /// Stacks of different processes are one if their frames are the same places in files.
+  bool shares_between_processes = false;
 
  private:
-  bool resolve(heap::StackId id);
+  void collect_new(TracedProcess& process);
+  void resolve_all(TracedProcess& process);
+  bool resolve(std::uint32_t id, TracedProcess& process);
   enum class Progress : std::uint8_t { kGoOn, kIsWhole, kWait };
   /// A place in a file.
   struct Place {
     const library::Library* library = nullptr;
     std::uint64_t file_offset = 0;  ///< of the instruction that the frame is about
   };
-  bool resolve_frames(const tr_stack& stored, const TracedProcess& process, heap::Stack& out);
+  bool resolve_frames(std::uint32_t id, const tr_stack& stored, const TracedProcess& process, heap::Stack& out);
   Progress resolve_frame(std::uint64_t stored, std::uint32_t announcements, const TracedProcess& process,
                          heap::Stack& out);
   Progress find_place(std::uint64_t stored, std::uint32_t announcements, const TracedProcess& process, Place* place,
@@ -66,22 +69,20 @@ class StackResolver {
   Progress find_by_address(Find look_up, std::uint64_t address, std::uint32_t announcements,
                            const TracedProcess& process, Place* place) const;
   Progress add_frame(const Place& place, heap::Frame frame, heap::Stack& out) const;
-  Progress finish_walk(const tr_stack& stored, const TracedProcess& process, heap::Stack& out);
-  void remember(heap::Stack stack);
+  std::uint64_t frame_at(const tr_stack& stored, std::uint32_t i) const;
+  Progress finish_walk(std::uint32_t id, const tr_stack& stored, const TracedProcess& process, heap::Stack& out);
+  heap::StackId remember(heap::Stack stack);
 
   kernel::BpfObject& object_;
   ProcessTracker& tracker_;
   const library::LibraryCache& cache_;
   const UnwindTables* tables_;
-  std::unordered_map<heap::StackId, kernel::RawStack> raw_;  ///< stacks that are to be finished
-  std::deque<heap::Stack> stacks_;
-  std::vector<heap::Stack*> by_id_;                                   ///< index: id
-  std::vector<heap::StackId> canonical_;                              ///< index: id
-  std::unordered_multimap<std::uint64_t, heap::StackId> by_meaning_;  ///< hash of pid and frames → first id
-  std::vector<heap::StackId> incomplete_;  ///< ids given out, not yet filled in by the kernel half
+  std::unordered_map<std::uint32_t, kernel::RawStack>
+      raw_;                         ///< stacks that are to be finished, by their id in the store
+  std::deque<heap::Stack> stacks_;  ///< index: id - 1
+  std::unordered_multimap<std::uint64_t, heap::StackId> by_meaning_;  ///< hash of pid and frames → id
   std::vector<heap::StackId> new_;
-  bool is_last_ = false;
-  heap::StackId next_ = 1;
+  bool is_last_ = false;  ///< of all stacks, or of those of the process at hand
 };
 
 }  // namespace tracer::tracing

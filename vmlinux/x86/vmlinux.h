@@ -30,6 +30,7 @@ enum bpf_map_type {
   BPF_MAP_TYPE_HASH = 1,
   BPF_MAP_TYPE_ARRAY = 2,
   BPF_MAP_TYPE_PROG_ARRAY = 3,
+  BPF_MAP_TYPE_STACK = 23,
   BPF_MAP_TYPE_RINGBUF = 27,
   BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
@@ -165,9 +166,27 @@ struct path {
   struct dentry* dentry;
 };
 
+struct rb_node {
+  struct rb_node* rb_right;
+  struct rb_node* rb_left;
+};
+
+struct rb_root {
+  struct rb_node* rb_node;
+};
+
+struct rb_root_cached {
+  struct rb_root rb_root;
+};
+
+struct address_space {
+  struct rb_root_cached i_mmap; /* the mappings of the file */
+};
+
 struct file {
   struct path f_path;
   struct inode* f_inode;
+  struct address_space* f_mapping;
 };
 
 struct vm_area_struct {
@@ -197,11 +216,20 @@ struct task_struct {
   int pid;
   int tgid;
   int exit_code;
+  __u64 start_boottime;
+  struct task_struct* group_leader;
+  struct task_struct* real_parent;
+  char comm[16];
   struct mm_struct* mm;
   struct signal_struct* signal;
   struct uprobe_task* utask;
 };
 
 #pragma clang attribute pop
+
+struct bpf_pidns_info {
+  __u32 pid;
+  __u32 tgid;
+};
 
 #endif
