@@ -65,6 +65,9 @@ Result<Mount> parse_mount_line(std::string_view line) {
   mount.root = unescape(take_word(line));
   mount.point = unescape(take_word(line));
   if (!mount.point.starts_with('/')) return corrupt(whole);
+  // Options and any number of fields, up to a dash.
+  while (!line.empty() && take_word(line) != "-") continue;
+  mount.type = unescape(take_word(line));
   return mount;
 }
 

@@ -18,6 +18,7 @@ struct Mount {
   std::uint32_t device_minor = 0;
   std::string root;   ///< path within the file system
   std::string point;  ///< where it is mounted, as the process sees it
+  std::string type;   ///< of the file system: "ext4"; empty when the line ends before it
 };
 
 /// Fails with kCorrupt on anything that does not look like such a line.

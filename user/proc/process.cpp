@@ -2,8 +2,8 @@
 #include "proc/process.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,26 +14,13 @@
 #include <memory>
 #include <string_view>
 
-#include "base/unique_fd.h"
+#include "proc/proc_file.h"
 
 namespace tracer::proc {
 namespace {
 
+constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
 constexpr std::uint64_t kKernelThreadFlag = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
-
-Result<std::string> read_file(const std::string& path) {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.valid()) return Error::from_errno(errno, "cannot read " + path);
-  std::string text;
-  std::array<char, 4096> buffer{};
-  for (;;) {
-    const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Error::from_errno(errno, "cannot read " + path);
-    if (got == 0) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-  }
-}
 
 template <typename T>
 bool parse_number(std::string_view text, T* out) {
@@ -67,18 +54,35 @@ bool parse_stat(std::string_view stat, ProcessInfo* out) {
   if (fields[kState].size() != 1 || !parse_number(fields[kParent], &out->parent_pid) ||
       !parse_number(fields[kFlags], &flags) || !parse_number(fields[kStartTime], &out->start_ticks))
     return false;
+  out->start_ns = out->start_ticks * (kNsPerSecond / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
   out->zombie = fields[kState] == "Z" || fields[kState] == "X";
   out->kernel_thread = (flags & kKernelThreadFlag) != 0;
   return true;
 }
 
-/// The thread group in /proc/PID/status. At the start of a line: the first line holds a name of the process's choice.
-bool parse_thread_group(std::string_view status, pid_t* out) {
-  constexpr std::string_view kKey = "\nTgid:";
-  const std::size_t at = status.find(kKey);
-  if (at == std::string_view::npos) return false;
-  status.remove_prefix(at + kKey.size());
-  return parse_number(take_word(status), out);
+/// What follows "`key`:" in /proc/PID/status, up to the end of the line; empty when it is not there. Looked for at the
+/// start of a line: the first one holds a name of the process's choice.
+std::string_view status_field(std::string_view status, std::string_view key) {
+  const std::string start = fmt::format("\n{}:", key);
+  const std::size_t at = status.find(start);
+  if (at == std::string_view::npos) return {};
+  status.remove_prefix(at + start.size());
+  return status.substr(0, status.find('\n'));
+}
+
+bool parse_status(std::string_view status, ProcessInfo* out) {
+  std::string_view field = status_field(status, "Tgid");
+  if (!parse_number(take_word(field), &out->thread_group_id)) return false;
+  field = status_field(status, "Uid");
+  uid_t uid = 0;
+  if (parse_number(take_word(field), &uid)) out->uid = uid;
+  // Ids from our namespace down to the process's own; one alone when they are the same namespace.
+  field = status_field(status, "NSpid");
+  take_word(field);
+  for (std::string_view word = take_word(field); !word.empty(); word = take_word(field)) {
+    if (!parse_number(word, &out->ns_pid)) return false;
+  }
+  return true;
 }
 
 std::vector<std::string> split_at_nuls(std::string_view text) {
@@ -100,43 +104,43 @@ Result<std::string> read_exe(const std::string& root) {
   return std::string(target.data(), static_cast<std::size_t>(length));
 }
 
-/// A file of /proc/PID that is not there, or not any more, stands for the process.
-Error no_process(pid_t pid, Error error) {
-  if (error.kind() != ErrorKind::kNotFound && error.kind() != ErrorKind::kGone) return error;
-  return Error(ErrorKind::kNotFound, fmt::format("there is no process {}", pid));
-}
-
 }  // namespace
 
 Result<ProcessInfo> read_process(pid_t pid, const std::string& proc_root) {
   const std::string root = fmt::format("{}/{}", proc_root, pid);
   ProcessInfo info;
   info.pid = pid;
-  Result<std::string> stat = read_file(root + "/stat");
+  Result<std::string> stat = read_proc_file(root + "/stat");
   if (!stat) return no_process(pid, std::move(stat).error());
   if (!parse_stat(*stat, &info)) return Error(ErrorKind::kCorrupt, "unexpected contents of " + root + "/stat");
-  Result<std::string> status = read_file(root + "/status");
+  Result<std::string> status = read_proc_file(root + "/status");
   if (!status) return no_process(pid, std::move(status).error());
-  if (!parse_thread_group(*status, &info.thread_group_id))
-    return Error(ErrorKind::kCorrupt, "unexpected contents of " + root + "/status");
+  if (!parse_status(*status, &info)) return Error(ErrorKind::kCorrupt, "unexpected contents of " + root + "/status");
   if (info.kernel_thread || info.zombie) return info;
 
   Result<std::string> exe = read_exe(root);
   // A process that ends right now has no link any more, and is a process still.
   if (!exe && exe.error().kind() == ErrorKind::kPermission) return std::move(exe).error();
   if (exe) info.exe = std::move(*exe);
-  if (Result<std::string> cmdline = read_file(root + "/cmdline"); cmdline) info.cmdline = split_at_nuls(*cmdline);
+  if (Result<std::string> cmdline = read_proc_file(root + "/cmdline"); cmdline) info.cmdline = split_at_nuls(*cmdline);
   return info;
 }
 
 std::uint64_t read_rss_bytes(pid_t pid, const std::string& proc_root) {
-  const Result<std::string> statm = read_file(fmt::format("{}/{}/statm", proc_root, pid));
+  const Result<std::string> statm = read_proc_file(fmt::format("{}/{}/statm", proc_root, pid));
   if (!statm) return 0;
   std::string_view fields = *statm;
   take_word(fields);
   std::uint64_t resident_pages = 0;
   if (!parse_number(take_word(fields), &resident_pages)) return 0;
   return resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+Result<std::uint64_t> read_pid_namespace(pid_t pid, const std::string& proc_root) {
+  const std::string path = fmt::format("{}/{}/ns/pid", proc_root, pid);
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return no_process(pid, Error::from_errno(errno, "cannot look at " + path));
+  return status.st_ino;
 }
 
 Result<std::vector<pid_t>> read_threads(pid_t pid, const std::string& proc_root) {

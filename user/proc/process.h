@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct ProcessInfo {
   std::string exe;  ///< target of /proc/PID/exe; empty for kernel threads
   std::vector<std::string> cmdline;
   std::uint64_t start_ticks = 0;  ///< field 22 of /proc/PID/stat: with the pid it identifies a process for ever
+  std::uint64_t start_ns = 0;     ///< the same by CLOCK_BOOTTIME, rounded down to a tick of 10 ms
+  pid_t ns_pid = 0;               ///< its id in its own pid namespace; 0 when that is ours
+  std::optional<uid_t> uid;       ///< real user id, as our user namespace counts
   bool kernel_thread = false;
   bool zombie = false;
 };
@@ -30,6 +34,9 @@ Result<ProcessInfo> read_process(pid_t pid, const std::string& proc_root = "/pro
 
 /// Resident memory in bytes; 0 when the process is gone.
 std::uint64_t read_rss_bytes(pid_t pid, const std::string& proc_root = "/proc");
+
+/// Inode number of the pid namespace that the process is in. Fails with kNotFound when there is no such process.
+Result<std::uint64_t> read_pid_namespace(pid_t pid, const std::string& proc_root = "/proc");
 
 /// Ids of the process's threads, ascending. Fails with kNotFound when there is no such process.
 Result<std::vector<pid_t>> read_threads(pid_t pid, const std::string& proc_root = "/proc");

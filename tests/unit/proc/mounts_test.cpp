@@ -25,6 +25,13 @@ TEST(MountsTest, ReadsALine) {
   EXPECT_EQ(mount.device_minor, 0U);
   EXPECT_EQ(mount.root, "/mnt1");
   EXPECT_EQ(mount.point, "/mnt2");
+  EXPECT_EQ(mount.type, "ext3");
+}
+
+TEST(MountsTest, ReadsTheTypeBehindAnyNumberOfFields) {
+  EXPECT_EQ(parsed("36 35 0:1 / / rw - tmpfs x rw").type, "tmpfs");
+  EXPECT_EQ(parsed("36 35 0:1 / / rw shared:1 master:2 propagate_from:3 - fuse.sshfs x rw").type, "fuse.sshfs");
+  EXPECT_EQ(parsed("36 35 0:1 / / rw").type, "") << "cut off";
 }
 
 TEST(MountsTest, UndoesEscapes) {
@@ -48,11 +55,11 @@ TEST(MountsTest, AnyBytesAreALineOrAnError) {
 }
 
 TEST(MountsTest, FindsWhereAFileCanBeSeen) {
-  const std::vector<Mount> mounts{{8, 1, "/", "/"},
-                                  {8, 1, "/var/lib", "/mnt/lib"},
-                                  {8, 1, "/var/li", "/other"},
-                                  {8, 2, "/", "/elsewhere"},
-                                  {8, 1, "/var/lib/a.so", "/a"}};
+  const std::vector<Mount> mounts{{8, 1, "/", "/", "ext4"},
+                                  {8, 1, "/var/lib", "/mnt/lib", "ext4"},
+                                  {8, 1, "/var/li", "/other", "ext4"},
+                                  {8, 2, "/", "/elsewhere", "ext4"},
+                                  {8, 1, "/var/lib/a.so", "/a", "ext4"}};
   EXPECT_EQ(visible_paths(mounts, 8, 1, "/var/lib/a.so"),
             (std::vector<std::string>{"/var/lib/a.so", "/mnt/lib/a.so", "/a"}));
   EXPECT_TRUE(visible_paths(mounts, 9, 1, "/var/lib/a.so").empty());

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -46,6 +47,23 @@ TEST_F(ProcessTest, ReadsANameWithSpacesAndParentheses) {
   EXPECT_EQ(info->cmdline, (std::vector<std::string>{"./a b", "--x"}));
   EXPECT_FALSE(info->kernel_thread);
   EXPECT_FALSE(info->zombie);
+}
+
+TEST_F(ProcessTest, SaysWhenItStartedWhoseItIsAndWhatItsOwnNamespaceCallsIt) {
+  write("stat", std::string("42 (a) S") + kStatTail);
+  write("status", "Name:\ta\nTgid:\t42\nUid:\t1000\t0\t0\t0\nNSpid:\t42\t17\t1\nNSsid:\t9\n");
+  const Result<ProcessInfo> inner = read_process(42, root_.string());
+  ASSERT_TRUE(inner.ok());
+  EXPECT_EQ(inner->start_ns, 987'654U * (1'000'000'000U / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK))));
+  EXPECT_EQ(inner->uid, 1000U);
+  EXPECT_EQ(inner->ns_pid, 1);
+  write("status", "Name:\ta\nTgid:\t42\nUid:\t0\t0\t0\t0\nNSpid:\t42\n");
+  EXPECT_EQ(read_process(42, root_.string())->ns_pid, 0) << "it is in our namespace";
+  EXPECT_EQ(read_process(42, root_.string())->uid, 0U);
+  write("status", "Name:\ta\nTgid:\t42\n");
+  EXPECT_FALSE(read_process(42, root_.string())->uid.has_value());
+  write("status", "Name:\ta\nTgid:\t42\nNSpid:\t42\tx\n");
+  EXPECT_EQ(read_process(42, root_.string()).error().kind(), ErrorKind::kCorrupt);
 }
 
 TEST_F(ProcessTest, KnowsKernelThreadsAndZombies) {
@@ -140,6 +158,15 @@ TEST(LiveProcessTest, DescribesThisProcess) {
   EXPECT_EQ(info->thread_group_id, ::getpid());
   EXPECT_EQ(fs::path(info->exe), fs::read_symlink("/proc/self/exe"));
   EXPECT_GT(read_rss_bytes(::getpid()), 1'000'000U);
+  EXPECT_EQ(info->uid, ::getuid());
+  timespec boot{};
+  ASSERT_EQ(::clock_gettime(CLOCK_BOOTTIME, &boot), 0);
+  const auto now_ns =
+      static_cast<std::uint64_t>(boot.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(boot.tv_nsec);
+  EXPECT_GT(info->start_ns, 0U);
+  EXPECT_LE(info->start_ns, now_ns);
+  EXPECT_GT(*read_pid_namespace(::getpid()), 0xEFFFFFF0U);
+  EXPECT_EQ(read_pid_namespace(0x7fffffff).error().kind(), ErrorKind::kNotFound);
 }
 
 TEST(LiveProcessTest, KnowsAZombieThatIsItsOwnChild) {
