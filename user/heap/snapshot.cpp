@@ -31,6 +31,22 @@ constexpr std::array<LossText, kLossCount> kLossTexts{{
 const char* loss_name(Loss loss) { return kLossTexts[static_cast<std::size_t>(loss)].name; }
 const char* loss_hint(Loss loss) { return kLossTexts[static_cast<std::size_t>(loss)].hint; }
 
+HeapCounters& HeapCounters::operator+=(const HeapCounters& other) {
+  alloc_objects_total += other.alloc_objects_total;
+  alloc_bytes_total += other.alloc_bytes_total;
+  free_objects_total += other.free_objects_total;
+  free_bytes_total += other.free_bytes_total;
+  free_unknown_total += other.free_unknown_total;
+  failed_objects_total += other.failed_objects_total;
+  live_objects += other.live_objects;
+  live_bytes += other.live_bytes;
+  unverified_objects += other.unverified_objects;
+  unverified_bytes += other.unverified_bytes;
+  peak_bytes += other.peak_bytes;
+  for (std::size_t i = 0; i < kStackEndCount; ++i) stack_ends[i] += other.stack_ends[i];
+  return *this;
+}
+
 std::uint64_t total(const LossCounts& losses) {
   return std::accumulate(losses.begin(), losses.end(), std::uint64_t{0});
 }

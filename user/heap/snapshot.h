@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <array>
+#include <compare>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,11 +42,8 @@ struct SiteTotals {
   static std::uint64_t less(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 };
 
-/// One process (one address space) at one moment.
-struct ProcessSnapshot {
-  std::int32_t pid = 0;
-  std::string comm;
-  bool exited = false;
+/// What is counted of a heap, or of several: the members named `_total` since recording began, the others now.
+struct HeapCounters {
   std::uint64_t alloc_objects_total = 0;
   std::uint64_t alloc_bytes_total = 0;
   std::uint64_t free_objects_total = 0;
@@ -52,10 +54,57 @@ struct ProcessSnapshot {
   std::uint64_t live_bytes = 0;
   std::uint64_t unverified_objects = 0;  ///< of the live ones, see SiteTotals
   std::uint64_t unverified_bytes = 0;
-  std::uint64_t peak_bytes = 0;   ///< highest live_bytes ever, exact, not per snapshot
+  std::uint64_t peak_bytes = 0;  ///< highest live_bytes ever, exact, not per snapshot; of several heaps added up
+  StackEndCounts stack_ends{};   ///< allocations by the end of their stack
+
+  HeapCounters& operator+=(const HeapCounters& other);
+};
+
+/// What tells one heap of a run from all others. A pid is used again, and an exec puts another program's heap into the
+/// same process.
+struct HeapIdentity {
+  std::int32_t pid = 0;
+  std::uint64_t start_ns = 0;
+  std::uint32_t execs = 0;
+
+  auto operator<=>(const HeapIdentity&) const = default;
+};
+
+/// One process (one address space) at one moment.
+struct ProcessSnapshot : HeapCounters {
+  std::int32_t pid = 0;        ///< as tracer's pid namespace counts
+  std::int32_t ns_pid = 0;     ///< as the process's own counts; 0: the same
+  std::uint64_t start_ns = 0;  ///< when it was started, by CLOCK_BOOTTIME; 0: not known
+  std::uint32_t execs = 0;     ///< programs that it has left by exec since it was first seen
+  std::optional<uid_t> uid;    ///< real user id, as the initial user namespace counts
+  std::string comm;
+  std::string user;       ///< name of `uid`
+  std::string exe;        ///< path of the program; empty when not known, like the following
+  std::string cgroup;     ///< path in the cgroup2 hierarchy
+  std::string container;  ///< id or name; empty outside of containers too
+  bool exited = false;
   std::uint64_t rss_bytes = 0;    ///< 0 when the process is gone
-  StackEndCounts stack_ends{};    ///< allocations by the end of their stack
   std::vector<SiteTotals> sites;  ///< every stack of the process, in no order
+
+  HeapIdentity identity() const { return {pid, start_ns, execs}; }
+};
+
+/// What the heaps that have ended counted, of one group of --by: their processes are not in the snapshot any more.
+struct ExitedGroup {
+  std::uint64_t processes = 0;
+  HeapCounters counters;  ///< `live`: what they held when they ended
+};
+
+/// The whole machine: every heap that was seen, ended or not. An exec ends one and begins another, and both count here
+/// as processes.
+struct MachineTotals {
+  std::uint64_t processes_seen_total = 0;
+  std::uint64_t processes_exited_total = 0;
+  std::uint64_t processes_live = 0;
+  HeapCounters counters;                         ///< of all; `live` and `unverified` only of those that have not ended
+  std::uint64_t held_at_exit_objects_total = 0;  ///< neither freed nor live: what the others held when they ended
+  std::uint64_t held_at_exit_bytes_total = 0;
+  std::uint64_t rss_bytes = 0;  ///< added up: a page that several share counts for each
 };
 
 /// Everything a report is made from.
@@ -63,8 +112,11 @@ struct Snapshot {
   std::uint64_t seq = 0;   ///< 1 for the first
   std::uint64_t t_ns = 0;  ///< since the trace began (CLOCK_MONOTONIC)
   std::uint64_t unix_us = 0;
+  /// With `machine` only those that have not ended: the others have been reported and are in `exited_groups`.
   std::vector<ProcessSnapshot> processes;
-  LossCounts losses{};  ///< since the trace began
+  LossCounts losses{};                               ///< since the trace began
+  std::optional<MachineTotals> machine;              ///< runs of the whole machine have it
+  std::map<std::string, ExitedGroup> exited_groups;  ///< by group_key(); none by process. See ExitedBooks
   bool complete() const { return total(losses) == 0; }
 };
 
