@@ -12,9 +12,11 @@ std::string help_text() {
   sudo tracer -p 4242 -d 30s     the same for 30 seconds
   sudo tracer -- ./server --port 80
                                  start a program and trace it from the start
+  sudo tracer -a                 the whole machine: which processes hold most?
 
 Usage: tracer [OPTIONS] --pid PID[,PID...]
        tracer [OPTIONS] [--] COMMAND [ARGUMENT...]
+       tracer [OPTIONS] --all [FILTER...]
        tracer --check [--pid PID]
 
 Targets:
@@ -22,6 +24,20 @@ Targets:
   --follow                 trace forked children too (default with COMMAND);
                            other processes then pay about 0.4 us per call
   --no-follow              trace no children (default with --pid)
+  -a, --all                every process of the machine, those too that start
+                           later; filters say which
+
+Filters of --all; a process must pass each kind that is given:
+  --comm GLOB              name of the process, with * and ? (repeatable); the
+                           kernel keeps 15 characters of it
+  -u, --user USER[,...]    user name or number (repeatable)
+  -G, --cgroup PATH        cgroup2 and all below it (repeatable): as in
+                           /proc/PID/cgroup, or below /sys/fs/cgroup
+  --container ID           container id, 6 or more of its first digits, or the
+                           name of an lxc or nspawn container (repeatable)
+  --exclude-pid PID[,...]  all but these processes (repeatable)
+  --pidns PID|INODE        processes in the pid namespace of a process, or in
+                           that of this inode number
 
 When:
   -i, --interval TIME      a snapshot every TIME (default 5s; with COMMAND
@@ -34,7 +50,10 @@ When:
                            disable, snapshot, ping, stop; answer 'ack' on ACK
 
 What is shown:
-  -T, --top N              the N stacks that hold most (default 10; 0: all)
+  -T, --top N              the N stacks that hold most (default 10; 0: all);
+                           with --all as many processes or groups
+  --by KIND                with --all, what is added up: process (default),
+                           exe, container or user
   --older TIME             leaks are blocks older than this (default 500ms)
   -I, --include REGEX      only stacks with a function or module that matches
   -X, --exclude REGEX      no stacks with a function or module that matches
@@ -48,6 +67,8 @@ What is recorded:
                            default) or fp (by frame pointers)
   --max-stack N            frames per stack, 2 to 512 (default 256)
   --max-memory SIZE        memory for the tables in the kernel (default 256m)
+  --max-overhead PCT       with --all, time that a process may lose to probes
+                           before they are made cheaper for it; off: any
   --probe-backend NAME     auto, multi (Linux 6.6 and later) or perf
 
 Output:

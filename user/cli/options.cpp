@@ -5,12 +5,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <regex>
 #include <string_view>
-#include <unordered_set>
 
 #include "base/units.h"
+#include "cli/machine_options.h"
+#include "cli/values.h"
 
 namespace tracer::cli {
 namespace {
@@ -20,12 +20,12 @@ using session::Color;
 using session::Config;
 using session::Format;
 
-constexpr pid_t kLargestPid = 1 << 22;  // PID_MAX_LIMIT, proc(5)
 constexpr std::uint64_t kLeastMemory = 16ULL << 20;
 // std::regex recurses for every character of a pattern: a long one would overflow the stack.
 constexpr std::size_t kLongestPattern = 1000;
 constexpr const char* kForms =
-    "'tracer --pid PID' attaches to a process, 'tracer -- COMMAND' starts one; see 'tracer --help'";
+    "'tracer --pid PID' attaches to a process, 'tracer -- COMMAND' starts one, 'tracer --all' traces the machine; "
+    "see 'tracer --help'";
 
 /// The options as text, before their values are looked at.
 struct Raw {
@@ -36,7 +36,8 @@ struct Raw {
   std::string interval, duration, delay, control, older, min_size, max_size, max_memory;
   std::string count, top, max_stack;
   std::string include, exclude, backend = "auto", color = "auto", call_graph = "dwarf";
-  bool follow = false, no_follow = false, check = false, help = false, version = false;
+  RawMachine machine;
+  bool all = false, follow = false, no_follow = false, check = false, help = false, version = false;
   bool quiet = false, no_inline = false, no_demangle = false;
   int verbose = 0;
 };
@@ -50,6 +51,15 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_flag("-V,--version", raw.version);
   app.add_flag("--check", raw.check);
   app.add_option("-p,--pid", raw.pids)->allow_extra_args(false);
+  app.add_flag("-a,--all", raw.all);
+  app.add_option("--comm", raw.machine.comms)->allow_extra_args(false);
+  app.add_option("-u,--user", raw.machine.users)->allow_extra_args(false);
+  app.add_option("-G,--cgroup", raw.machine.cgroups)->allow_extra_args(false);
+  app.add_option("--container", raw.machine.containers)->allow_extra_args(false);
+  app.add_option("--exclude-pid", raw.machine.excluded_pids)->allow_extra_args(false);
+  app.add_option("--pidns", raw.machine.pidns);
+  app.add_option("--by", raw.machine.by);
+  app.add_option("--max-overhead", raw.machine.max_overhead);
   app.add_flag("--follow", raw.follow);
   app.add_flag("--no-follow", raw.no_follow);
   app.add_option("-i,--interval", raw.interval);
@@ -82,10 +92,6 @@ void declare(CLI::App& app, Raw& raw) {
   app.prefix_command();
 }
 
-Error usage(std::string message, std::string hint = "see 'tracer --help'") {
-  return Error(ErrorKind::kUsage, std::move(message), std::move(hint));
-}
-
 /// Reads values one after the other and remembers the first that makes no sense.
 class Reader {
  public:
@@ -100,11 +106,11 @@ class Reader {
   void number(const std::string& option, const std::string& text, std::uint64_t least, std::uint64_t most,
               std::uint64_t* out) {
     if (text.empty()) return;
-    std::uint64_t value = 0;
-    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (failure != std::errc() || end != text.data() + text.size() || value < least || value > most)
-      return fail(usage(fmt::format("{} {}: not a whole number from {} to {}", option, text, least, most)));
-    *out = value;
+    Result<std::uint64_t> value = parse_number(option, text, least, most);
+    if (value)
+      *out = *value;
+    else
+      fail(std::move(value).error());
   }
   void regex(const std::string& option, const std::string& text) {
     if (text.size() > kLongestPattern)
@@ -128,25 +134,6 @@ class Reader {
       fail(std::move(value).error().in_context(option));
   }
 };
-
-void read_pids(const Raw& raw, Reader& reader, Config& config) {
-  std::unordered_set<pid_t> seen;
-  for (const std::string& list : raw.pids) {
-    std::string_view rest = list;
-    for (bool more = true; more;) {
-      const std::size_t comma = rest.find(',');
-      more = comma != std::string_view::npos;
-      const std::string word(rest.substr(0, comma));
-      if (more) rest.remove_prefix(comma + 1);
-      std::uint64_t pid = 0;
-      if (word.empty()) return reader.fail(usage(fmt::format("--pid '{}': an empty process id", list)));
-      reader.number("--pid", word, 1, kLargestPid, &pid);
-      if (reader.error) return;
-      const auto value = static_cast<pid_t>(pid);
-      if (seen.insert(value).second) config.pids.push_back(value);
-    }
-  }
-}
 
 std::optional<Format> format_named(std::string_view name) {
   if (name == "table") return Format::kTable;
@@ -244,15 +231,27 @@ void read_control(const Raw& raw, Reader& reader, Config& config) {
 }
 
 void read_targets(const Raw& raw, Reader& reader, Config& config) {
-  read_pids(raw, reader, config);
+  config.all = raw.all;
+  if (Result<void> read = read_machine(raw.machine, config); !read) reader.fail(std::move(read).error());
+  Result<std::vector<pid_t>> pids = parse_pids("--pid", raw.pids);
+  if (pids)
+    config.pids = std::move(*pids);
+  else
+    reader.fail(std::move(pids).error());
   config.command = raw.command;
   if (raw.follow && raw.no_follow) reader.fail(usage("--follow and --no-follow exclude each other"));
-  config.follow = raw.follow || (!config.command.empty() && !raw.no_follow);
-  if (!config.pids.empty() && !config.command.empty())
-    reader.fail(usage("--pid and a command exclude each other", kForms));
-  if (config.pids.empty() && config.command.empty() && !raw.check) reader.fail(usage("nothing to trace", kForms));
-  if (raw.check && !config.command.empty())
-    reader.fail(usage("--check takes no command", "use 'tracer --check --pid PID'"));
+  if (raw.all && raw.no_follow)
+    reader.fail(usage("--all traces children too: --no-follow excludes it", "--exclude-pid leaves processes out"));
+  config.follow = raw.all || raw.follow || (!config.command.empty() && !raw.no_follow);
+  const bool has_pids = !raw.pids.empty();
+  const bool has_command = !config.command.empty();
+  if (has_pids && has_command) reader.fail(usage("--pid and a command exclude each other", kForms));
+  if (raw.all && (has_pids || has_command))
+    reader.fail(usage(fmt::format("--all and {} exclude each other", has_pids ? "--pid" : "a command"), kForms));
+  if (!raw.all && !has_pids && !has_command && !raw.check) reader.fail(usage("nothing to trace", kForms));
+  if (raw.check && (has_command || raw.all))
+    reader.fail(
+        usage(fmt::format("--check takes no {}", has_command ? "command" : "--all"), "use 'tracer --check --pid PID'"));
 }
 
 /// How many letters must change, for "did you mean".

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "bpf/abi/types.h"
+#include "heap/grouping.h"
 #include "kernel/features.h"
+#include "proc/process_filter.h"
 
 namespace tracer::session {
 
@@ -28,9 +30,15 @@ struct ControlSpec {
   std::string answers;
 };
 
-/// What one run is to do. Either `pids` or `command` is set.
+/// What one run is to do. One of `all`, `pids` and `command` is set.
 struct Config {
   std::vector<std::string> argv;
+  bool all = false;            ///< the whole machine
+  proc::ProcessFilter filter;  ///< with `all`: which of its processes
+  heap::GroupBy by = heap::GroupBy::kProcess;
+  /// With `all`: what a process may lose of its time to the probes before they are made cheaper for it; 0: anything,
+  /// nothing: not said.
+  std::optional<double> max_overhead_percent;
   std::vector<pid_t> pids;
   std::vector<std::string> command;
   bool follow = false;

@@ -197,7 +197,10 @@ TEST(OptionsTest, PassesTheWordsOfTheCommandOnUnchanged) {
   for (const std::string& first : odd) EXPECT_THAT(config({"--", first, "x"}).command, ElementsAre(first, "x"));
 }
 
-TEST(OptionsTest, FollowsTheChildrenOfACommandOnly) {
+TEST(OptionsTest, FollowsTheChildrenOfACommandAndOfTheWholeMachineOnly) {
+  EXPECT_TRUE(config({"-a"}).follow);
+  EXPECT_TRUE(config({"-a", "--follow"}).follow);
+  EXPECT_THAT(refusal({"-a", "--no-follow"}), HasSubstr("--no-follow"));
   EXPECT_TRUE(config({"ls"}).follow);
   EXPECT_TRUE(config({"--follow", "ls"}).follow);
   EXPECT_FALSE(config({"--no-follow", "ls"}).follow);
@@ -213,7 +216,11 @@ TEST(OptionsTest, WantsExactlyOneKindOfTarget) {
     EXPECT_EQ(refusal(words), "nothing to trace");
     EXPECT_THAT(hint(words), HasSubstr("tracer --pid PID"));
     EXPECT_THAT(hint(words), HasSubstr("tracer -- COMMAND"));
+    EXPECT_THAT(hint(words), HasSubstr("tracer --all"));
   }
+  EXPECT_EQ(refusal({"-a", "-p", "1"}), "--all and --pid exclude each other");
+  EXPECT_EQ(refusal({"--all", "ls"}), "--all and a command exclude each other");
+  EXPECT_EQ(refusal({"-a", "--check"}), "--check takes no --all");
 }
 
 TEST(OptionsTest, ReadsTimesAndSizesWithUnits) {
@@ -425,6 +432,9 @@ TEST(OptionsTest, SurvivesGarbage) {
   const Words pieces{"-p",
                      "--pid",
                      "1,2",
+                     "-a",
+                     "--comm",
+                     "-u",
                      "-",
                      "--",
                      "---",
@@ -474,7 +484,8 @@ TEST(OptionsTest, SurvivesGarbage) {
       EXPECT_FALSE(options.error().hint().empty());
       EXPECT_NE(exit_code(words), ExitCode::kOk);
     } else if (options->mode == Options::Mode::kTrace) {
-      EXPECT_NE(options->config.pids.empty(), options->config.command.empty()) << testing::PrintToString(words);
+      const Config& made = options->config;
+      EXPECT_EQ(made.all + !made.pids.empty() + !made.command.empty(), 1) << testing::PrintToString(words);
     }
   }
   EXPECT_GT(refused, kRounds / 10);
@@ -523,7 +534,7 @@ TEST(HelpTest, ShowsExamplesThatTheParserTakes) {
     std::istringstream text(line.substr(14, line.find("   ", 14) - 14));
     EXPECT_TRUE(parse(Words{std::istream_iterator<std::string>(text), {}})) << line;
   }
-  EXPECT_EQ(examples, 3U);
+  EXPECT_EQ(examples, 4U);
 }
 
 TEST(HelpTest, EndsWithTheExitCodes) {
