@@ -17,4 +17,11 @@ std::uint64_t unix_us() {
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000U + static_cast<std::uint64_t>(now.tv_nsec) / 1000U;
 }
 
+std::uint64_t boot_unix_us() {
+  timespec since_boot{};
+  clock_gettime(CLOCK_BOOTTIME, &since_boot);
+  return unix_us() - static_cast<std::uint64_t>(since_boot.tv_sec) * 1'000'000U -
+         static_cast<std::uint64_t>(since_boot.tv_nsec) / 1000U;
+}
+
 }  // namespace tracer

@@ -58,11 +58,15 @@ JsonRecord& JsonRecord::texts(const char* name, const std::vector<std::string>& 
   return end_array();
 }
 
+JsonRecord& JsonRecord::time(const char* name, std::uint64_t unix_us) {
+  const std::string seconds = fmt::format("{}.{:06}", unix_us / 1'000'000, unix_us % 1'000'000);
+  writer_.Key(name);
+  writer_.RawValue(seconds.data(), seconds.size(), rapidjson::kNumberType);
+  return *this;
+}
+
 JsonRecord& JsonRecord::times(std::uint64_t unix_us, std::uint64_t t_ns) {
-  const std::string ts = fmt::format("{}.{:06}", unix_us / 1'000'000, unix_us % 1'000'000);
-  writer_.Key("ts");
-  writer_.RawValue(ts.data(), ts.size(), rapidjson::kNumberType);
-  return number("t_ns", t_ns);
+  return time("ts", unix_us).number("t_ns", t_ns);
 }
 
 JsonRecord& JsonRecord::begin_object(const char* name) {

@@ -26,7 +26,9 @@ class JsonRecord {
   /// "0x7f…": addresses are strings, because JSON numbers above 2^53 lose digits in many readers.
   JsonRecord& address(const char* name, std::uint64_t value);
   JsonRecord& texts(const char* name, const std::vector<std::string>& values);
-  /// "ts", in seconds with six decimals, and "t_ns".
+  /// A point in Unix time, in seconds with six decimals.
+  JsonRecord& time(const char* name, std::uint64_t unix_us);
+  /// "ts" and "t_ns".
   JsonRecord& times(std::uint64_t unix_us, std::uint64_t t_ns);
 
   JsonRecord& begin_object(const char* name);

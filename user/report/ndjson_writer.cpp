@@ -4,8 +4,10 @@
 #include <unordered_set>
 #include <utility>
 
+#include "report/activity.h"
 #include "report/host.h"
 #include "report/json_record.h"
+#include "report/machine_json.h"
 #include "report/report.h"
 #include "report/site_view.h"
 #include "report/totals.h"
@@ -42,7 +44,7 @@ void text_if_known(JsonRecord& record, const char* name, const std::string& valu
 }
 
 /// The counters that a snapshot has for one process and the summary for all.
-void totals(JsonRecord& record, const heap::ProcessSnapshot& from) {
+void totals(JsonRecord& record, const heap::HeapCounters& from) {
   record.number("live_bytes", from.live_bytes)
       .number("live_objects", from.live_objects)
       .number("unverified_bytes", from.unverified_bytes)
@@ -64,10 +66,12 @@ void totals(JsonRecord& record, const heap::ProcessSnapshot& from) {
 
 class NdjsonWriter : public Writer {
  public:
-  NdjsonWriter(Output& output, Context context) : output_(output), context_(std::move(context)), view_(context_) {}
+  NdjsonWriter(Output& output, Context context)
+      : output_(output), context_(std::move(context)), view_(context_), activity_(context_.top) {}
 
   Result<void> begin(const RunInfo& run) override;
   Result<void> process(const ProcessEvent& event) override;
+  Result<void> process_ended(const heap::ProcessSnapshot& process, const heap::Snapshot& moment) override;
   Result<void> library(const LibraryEvent& event) override;
   Result<void> recording(const RecordingEvent& event) override;
   Result<void> diagnostic(const Diagnostic& diagnostic) override;
@@ -78,19 +82,24 @@ class NdjsonWriter : public Writer {
   Result<void> write(JsonRecord& record) { return output_.write(record.finish()); }
   Result<void> write_losses(const heap::Snapshot& snapshot);
   Result<void> write_process(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process, bool is_last);
+  Result<void> write_machine(const heap::Snapshot& snapshot, std::size_t snapshots);
   Result<void> write_stack(heap::StackId id);
   Result<void> write_leaks(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process);
   Result<void> write_summary(const heap::Snapshot& snapshot, const Summary& summary);
   void add_frame(JsonRecord& record, const heap::Frame& frame);
+  void add_start(JsonRecord& record, std::uint64_t start_ns) const;
 
   Output& output_;
   const Context context_;
   SiteView view_;
+  Activity activity_;
+  std::uint64_t boot_unix_us_ = 0;
   std::unordered_set<heap::StackId> written_stacks_;
   heap::LossCounts written_losses_{};
 };
 
 Result<void> NdjsonWriter::begin(const RunInfo& run) {
+  boot_unix_us_ = run.boot_unix_us;
   const Host host = this_host();
   JsonRecord record("header");
   record.text("schema", "tracer/1").text("version", TRACER_VERSION).times(run.unix_us, 0);
@@ -108,8 +117,9 @@ Result<void> NdjsonWriter::begin(const RunInfo& run) {
       .number("top", run.top)
       .number("max_stack", run.max_stack)
       .text("unwind", run.unwind)
-      .text("backend", run.backend)
-      .end_object();
+      .text("backend", run.backend);
+  if (run.mode == "all") add_filters(record, run.filter);
+  record.end_object();
   return write(record);
 }
 
@@ -120,11 +130,20 @@ Result<void> NdjsonWriter::process(const ProcessEvent& event) {
   text_if_known(record, "comm", event.comm);
   text_if_known(record, "exe", event.exe);
   if (!event.cmdline.empty()) record.texts("cmdline", event.cmdline);
+  add_start(record, event.start_ns);
+  if (event.ns_pid > 0) record.integer("ns_pid", event.ns_pid);
+  if (event.uid) record.number("uid", *event.uid);
+  text_if_known(record, "user", event.user);
+  text_if_known(record, "container_id", event.container);
   if (event.exit_code || event.exit_signal) {
     number_or_null(record, "exit_code", event.exit_code);
     number_or_null(record, "signal", event.exit_signal);
   }
   return write(record);
+}
+
+Result<void> NdjsonWriter::process_ended(const heap::ProcessSnapshot& process, const heap::Snapshot& moment) {
+  return write_process(moment, process, false);
 }
 
 Result<void> NdjsonWriter::library(const LibraryEvent& event) {
@@ -173,6 +192,13 @@ Result<void> NdjsonWriter::diagnostic(const Diagnostic& diagnostic) {
 
 Result<void> NdjsonWriter::snapshot(const heap::Snapshot& snapshot) {
   if (Result<void> done = write_losses(snapshot); !done) return done;
+  if (snapshot.machine) {
+    const std::vector<const heap::ProcessSnapshot*> active = activity_.choose(snapshot);
+    for (const heap::ProcessSnapshot* process : active) {
+      if (Result<void> done = write_process(snapshot, *process, false); !done) return done;
+    }
+    return write_machine(snapshot, active.size());
+  }
   for (const heap::ProcessSnapshot& process : snapshot.processes) {
     if (Result<void> done = write_process(snapshot, process, false); !done) return done;
   }
@@ -184,6 +210,7 @@ Result<void> NdjsonWriter::finish(const heap::Snapshot& snapshot, const Summary&
   for (const heap::ProcessSnapshot& process : snapshot.processes) {
     if (Result<void> done = write_process(snapshot, process, true); !done) return done;
   }
+  if (Result<void> done = write_machine(snapshot, snapshot.processes.size()); !done) return done;
   for (const heap::ProcessSnapshot& process : snapshot.processes) {
     if (Result<void> done = write_leaks(snapshot, process); !done) return done;
   }
@@ -218,7 +245,10 @@ Result<void> NdjsonWriter::write_process(const heap::Snapshot& snapshot, const h
   }
   JsonRecord record("snapshot");
   record.number("seq", snapshot.seq).times(snapshot.unix_us, snapshot.t_ns);
-  record.integer("pid", process.pid).text("comm", process.comm).flag("exited", process.exited);
+  record.integer("pid", process.pid);
+  add_start(record, process.start_ns);
+  if (process.execs != 0) record.number("execs", process.execs);
+  record.text("comm", process.comm).flag("exited", process.exited);
   totals(record, process);
   record.number("rss_bytes", process.rss_bytes).number("stacks_total", process.sites.size());
   record.number("lost_events_total", heap::total(snapshot.losses)).flag("complete", snapshot.complete());
@@ -236,6 +266,21 @@ Result<void> NdjsonWriter::write_process(const heap::Snapshot& snapshot, const h
   }
   record.end_array();
   return write(record);
+}
+
+/// Nothing unless the run is one of the whole machine. `snapshots`: how many processes were written for this moment.
+Result<void> NdjsonWriter::write_machine(const heap::Snapshot& snapshot, std::size_t snapshots) {
+  if (!snapshot.machine) return {};
+  JsonRecord record("machine");
+  record.number("seq", snapshot.seq).times(snapshot.unix_us, snapshot.t_ns).number("snapshots", snapshots);
+  add_machine(record, *snapshot.machine);
+  totals(record, snapshot.machine->counters);
+  record.number("lost_events_total", heap::total(snapshot.losses)).flag("complete", snapshot.complete());
+  return write(record);
+}
+
+void NdjsonWriter::add_start(JsonRecord& record, std::uint64_t start_ns) const {
+  if (start_ns != 0 && boot_unix_us_ != 0) record.time("start_ts", boot_unix_us_ + start_ns / 1000);
 }
 
 Result<void> NdjsonWriter::write_stack(heap::StackId id) {
@@ -288,8 +333,10 @@ Result<void> NdjsonWriter::write_summary(const heap::Snapshot& snapshot, const S
   JsonRecord record("summary");
   record.times(snapshot.unix_us, snapshot.t_ns).text("reason", summary.reason);
   record.number("duration_ns", summary.duration_ns).number("pauses", summary.pauses);
-  record.number("paused_ns", summary.paused_ns).number("processes", snapshot.processes.size());
-  totals(record, sum_of(snapshot.processes));
+  const std::optional<heap::MachineTotals>& machine = snapshot.machine;
+  record.number("paused_ns", summary.paused_ns);
+  record.number("processes", machine ? machine->processes_seen_total : snapshot.processes.size());
+  totals(record, machine ? machine->counters : sum_of(snapshot.processes));
   record.number("leaks", leaks.sites).number("leaked_bytes", leaks.bytes);
   record.number("lost_events_total", heap::total(snapshot.losses)).flag("complete", snapshot.complete());
   return write(record);

@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "base/result.h"
+#include "heap/grouping.h"
 #include "heap/snapshot.h"
 #include "heap/stack.h"
+#include "proc/process_filter.h"
 #include "symbols/symbolizer.h"
 
 namespace tracer::report {
@@ -21,9 +23,12 @@ namespace tracer::report {
 /// What the run was asked to do: the `header` record.
 struct RunInfo {
   std::vector<std::string> argv;
-  std::string mode;  ///< "pid" or "command"
+  std::string mode;  ///< "pid", "command" or "all"
   std::vector<pid_t> pids;
+  proc::ProcessFilter filter;                  ///< "all": of which processes
+  heap::GroupBy by = heap::GroupBy::kProcess;  ///< "all": what the table adds up
   std::uint64_t unix_us = 0;
+  std::uint64_t boot_unix_us = 0;  ///< when CLOCK_BOOTTIME was 0; 0: not known, and no process has a start time
   std::uint64_t interval_ns = 0;
   std::uint64_t older_ns = 0;
   std::uint64_t min_size_bytes = 0;
@@ -43,6 +48,11 @@ struct ProcessEvent {
   std::string comm;
   std::string exe;
   std::vector<std::string> cmdline;
+  std::uint64_t start_ns = 0;  ///< this and what follows as in heap::ProcessSnapshot
+  pid_t ns_pid = 0;
+  std::optional<uid_t> uid;
+  std::string user;
+  std::string container;
   std::optional<int> exit_code;  ///< known for the traced command only
   std::optional<int> exit_signal;
 };
@@ -120,6 +130,9 @@ class Writer {
   virtual ~Writer() = default;
   virtual Result<void> begin(const RunInfo& run) = 0;
   virtual Result<void> process(const ProcessEvent& event) = 0;
+  /// A run of the whole machine: the last of a heap that has ended, which no later snapshot has. `moment` says when:
+  /// its `processes` are not looked at. Stacks that are not resolved yet are left out.
+  virtual Result<void> process_ended(const heap::ProcessSnapshot& process, const heap::Snapshot& moment) = 0;
   virtual Result<void> library(const LibraryEvent& event) = 0;
   virtual Result<void> recording(const RecordingEvent& event) = 0;
   virtual Result<void> diagnostic(const Diagnostic& diagnostic) = 0;

@@ -35,7 +35,7 @@ std::uint64_t objects_of(const heap::SiteTotals& site, Rank rank) {
 
 }  // namespace
 
-Ranking SiteView::rank(const heap::ProcessSnapshot& process, Rank rank) {
+Ranking SiteView::rank(const heap::ProcessSnapshot& process, Rank rank, unsigned most) {
   Ranking ranking;
   std::vector<const heap::SiteTotals*> sites;
   for (const heap::SiteTotals& site : process.sites) {
@@ -50,8 +50,9 @@ Ranking SiteView::rank(const heap::ProcessSnapshot& process, Rank rank) {
     return std::tuple(~bytes_of(*site, rank), ~objects_of(*site, rank), ~site->alloc_bytes, site->stack_id);
   };
   std::ranges::sort(sites, {}, key);
+  if (most == 0 || (context_.top != 0 && context_.top < most)) most = context_.top;
   for (const heap::SiteTotals* site : sites) {
-    if (context_.top != 0 && ranking.shown.size() == context_.top) break;
+    if (most != 0 && ranking.shown.size() == most) break;
     if (passes_filters(site->stack_id)) ranking.shown.push_back(site);
   }
   return ranking;

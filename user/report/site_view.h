@@ -35,7 +35,8 @@ class SiteView {
   /// `context` outlives the view.
   explicit SiteView(const Context& context) : context_(context) {}
 
-  Ranking rank(const heap::ProcessSnapshot& process, Rank rank);
+  /// Shows no more than `most` stacks, whatever -T says; 0: as many as -T says.
+  Ranking rank(const heap::ProcessSnapshot& process, Rank rank, unsigned most = 0);
 
  private:
   bool passes_filters(heap::StackId id);

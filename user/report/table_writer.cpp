@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "base/units.h"
+#include "report/machine_table.h"
 #include "report/report.h"
+#include "report/site_text.h"
 #include "report/site_view.h"
 #include "report/table_text.h"
 #include "report/text.h"
@@ -15,9 +17,6 @@
 namespace tracer::report {
 namespace {
 
-// A periodic snapshot is for watching: the frames next to the allocation. The last report has all of them.
-constexpr std::size_t kPeriodicFrames = 6;
-constexpr std::size_t kAllFrames = static_cast<std::size_t>(-1);
 constexpr std::size_t kMostNotes = 50;
 
 std::string name_of(const heap::ProcessSnapshot& process) {
@@ -37,7 +36,7 @@ std::vector<std::string> counters_of(const heap::ProcessSnapshot& process) {
 }
 
 /// Allocations whose stacks are not whole, and why; empty when there are none.
-std::string cut_stacks(const heap::ProcessSnapshot& sum) {
+std::string cut_stacks(const heap::HeapCounters& sum) {
   std::vector<std::string> reasons;
   std::uint64_t cut = 0;
   for (std::size_t i = 0; i < heap::kStackEndCount; ++i) {
@@ -52,19 +51,20 @@ std::string cut_stacks(const heap::ProcessSnapshot& sum) {
   return fmt::format("of {} ({:.2g} %): {}", counted(cut, "allocation"), percent, fmt::join(reasons, ", "));
 }
 
-/// Frames that every C++ program has between its own code and the allocator.
-bool is_plumbing(const symbols::SourceFrame& source) { return source.function.starts_with("operator new"); }
-
 class TableWriter : public Writer {
  public:
   TableWriter(Output& output, Context context, TableStyle style)
-      : output_(output), context_(std::move(context)), view_(context_), style_(style) {}
+      : output_(output), context_(std::move(context)), view_(context_), sites_(context_), style_(style) {}
 
   Result<void> begin(const RunInfo& run) override {
     run_ = run;
+    sites_.set_max_stack(run.max_stack);
+    machine_.emplace(context_, view_, sites_, run.by);
     return {};
   }
   Result<void> process(const ProcessEvent& event) override;
+  /// The groups and the totals of the next report count it in.
+  Result<void> process_ended(const heap::ProcessSnapshot&, const heap::Snapshot&) override { return {}; }
   /// Libraries come by the dozen and are seldom what a reader looks for; NDJSON has them.
   Result<void> library(const LibraryEvent&) override { return {}; }
   Result<void> recording(const RecordingEvent& event) override;
@@ -75,12 +75,6 @@ class TableWriter : public Writer {
 
  private:
   void add_process(TableText& text, const heap::ProcessSnapshot& process, std::uint64_t unix_us);
-  void add_sites(TableText& text, const Ranking& ranking, Rank rank, std::size_t most_frames);
-  void add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Ranking& ranking, Rank rank,
-                std::size_t most_frames);
-  void add_frames(TableText& text, const heap::Stack* stack, std::size_t most_frames);
-  void add_end(TableText& text, heap::StackEnd end) const;
-  std::string allocator_of(const heap::Stack* stack);
   void add_leaks(TableText& text, const heap::Snapshot& snapshot, const std::string& elapsed);
   void add_verdict(TableText& text, const heap::Snapshot& snapshot, const std::string& elapsed) const;
   void add_totals(TableText& text, const heap::Snapshot& snapshot) const;
@@ -91,6 +85,8 @@ class TableWriter : public Writer {
   Output& output_;
   const Context context_;
   SiteView view_;
+  SiteText sites_;
+  std::optional<MachineTable> machine_;
   TableStyle style_;
   RunInfo run_;
   std::vector<Diagnostic> notes_;
@@ -100,6 +96,8 @@ class TableWriter : public Writer {
 };
 
 Result<void> TableWriter::process(const ProcessEvent& event) {
+  // On a whole machine they come by the thousand.
+  if (run_.mode == "all") return {};
   std::string what;
   switch (event.kind) {
     case ProcessEvent::Kind::kAttach:
@@ -147,9 +145,14 @@ Result<void> TableWriter::diagnostic(const Diagnostic& diagnostic) {
 
 Result<void> TableWriter::snapshot(const heap::Snapshot& snapshot) {
   TableText text(style_);
-  for (const heap::ProcessSnapshot& process : snapshot.processes) {
-    // What an ended process left behind does not change any more and is in the last report.
-    if (!process.exited) add_process(text, process, snapshot.unix_us);
+  if (snapshot.machine && machine_) {
+    machine_->add_snapshot(text, snapshot, style_.columns);
+    text.line("");
+  } else {
+    for (const heap::ProcessSnapshot& process : snapshot.processes) {
+      // What an ended process left behind does not change any more and is in the last report.
+      if (!process.exited) add_process(text, process, snapshot.unix_us);
+    }
   }
   std::string block = text.take();
   if (block.empty()) return {};
@@ -174,69 +177,8 @@ void TableWriter::add_process(TableText& text, const heap::ProcessSnapshot& proc
   } else {
     text.line(fmt::format("  top {} of {} by live bytes:", ranking.shown.size(), counted(ranking.eligible, "stack")));
   }
-  add_sites(text, ranking, Rank::kLive, kPeriodicFrames);
+  sites_.add(text, ranking, Rank::kLive, kPeriodicFrames);
   text.line("");
-}
-
-void TableWriter::add_sites(TableText& text, const Ranking& ranking, Rank rank, std::size_t most_frames) {
-  std::size_t number = 0;
-  for (const heap::SiteTotals* site : ranking.shown) add_site(text, ++number, *site, ranking, rank, most_frames);
-}
-
-void TableWriter::add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Ranking& ranking,
-                           Rank rank, std::size_t most_frames) {
-  const bool leaked = rank == Rank::kLeaked;
-  const std::uint64_t bytes = leaked ? site.leak_bytes() : site.live_bytes();
-  const std::uint64_t objects = leaked ? site.leak_objects() : site.live_objects();
-  const double all = static_cast<double>(std::max<std::uint64_t>(ranking.eligible_bytes, 1));
-  const heap::Stack* stack = context_.stack(site.stack_id);
-  text.parts({fmt::format("{:>4}. {:>10} in {}", number, format_bytes(bytes), counted(objects, "block")),
-              fmt::format("{:.1f}%", 100.0 * static_cast<double>(bytes) / all),
-              "average " + format_bytes(bytes / std::max<std::uint64_t>(objects, 1)),
-              "mean age " + format_duration(site.mean_age_ns),
-              counted(site.alloc_objects, "allocation") + allocator_of(stack)});
-  add_frames(text, stack, most_frames);
-}
-
-/// The innermost frame belongs to the allocator and is named beside the counts, so that frames begin with its caller.
-std::string TableWriter::allocator_of(const heap::Stack* stack) {
-  if (stack == nullptr || stack->frames.empty() || !stack->frames[0].exact) return {};
-  const symbols::SourceFrame& source = context_.symbolizer->symbolize(stack->frames[0]).back();
-  const std::string_view path = context_.symbolizer->module_path(stack->frames[0].module);
-  std::string name = " by " + printable(source.function);
-  if (source.named && !path.empty()) name += " (" + printable(base_name(path)) + ")";
-  return name;
-}
-
-void TableWriter::add_frames(TableText& text, const heap::Stack* stack, std::size_t most_frames) {
-  if (stack == nullptr) return add_end(text, heap::StackEnd::kNotRecorded);
-  const std::size_t first = !stack->frames.empty() && stack->frames[0].exact ? 1 : 0;
-  bool is_own_code = false;
-  bool is_uncertain = false;
-  std::size_t number = 0;
-  for (std::size_t i = first; i < stack->frames.size(); ++i) {
-    const heap::Frame& frame = stack->frames[i];
-    if (number >= most_frames) {
-      text.line(fmt::format("      ... {}", counted(stack->frames.size() - i, "more frame")), Tone::kFaint);
-      return;
-    }
-    if (frame.by_frame_pointer && !std::exchange(is_uncertain, true))
-      text.line("      (from here on by frame pointers: no call frame information)", Tone::kFaint);
-    for (const symbols::SourceFrame& source : context_.symbolizer->symbolize(frame)) {
-      is_own_code = is_own_code || !is_plumbing(source);
-      text.frame(++number, source, context_.symbolizer->module_path(frame.module),
-                 is_own_code ? Tone::kPlain : Tone::kFaint);
-    }
-  }
-  add_end(text, stack->end);
-}
-
-void TableWriter::add_end(TableText& text, heap::StackEnd end) const {
-  if (end == heap::StackEnd::kComplete) return;
-  if (end == heap::StackEnd::kNotRecorded) return text.line("      (stack not recorded)", Tone::kFaint);
-  if (end == heap::StackEnd::kTruncated)
-    return text.line(fmt::format("      (stack cut at {} frames: --max-stack)", run_.max_stack), Tone::kFaint);
-  text.line(fmt::format("      (stack ends here: {})", heap::stack_end_reason(end)), Tone::kFaint);
 }
 
 Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& summary) {
@@ -245,7 +187,9 @@ Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& 
   pauses_ = summary.pauses;
   paused_ns_ = summary.paused_ns;
   if (after_event_) text.line("");
-  if (leak_totals(snapshot.processes).objects > 0) {
+  if (snapshot.machine && machine_) {
+    machine_->add_last(text, snapshot, summary, age_limit(), style_.columns);
+  } else if (leak_totals(snapshot.processes).objects > 0) {
     add_leaks(text, snapshot, elapsed);
   } else {
     add_verdict(text, snapshot, elapsed);
@@ -282,7 +226,7 @@ void TableWriter::add_leaks(TableText& text, const heap::Snapshot& snapshot, con
                     ? counted(ranking.eligible, "stack") + ", none passes the filters"
                     : fmt::format("top {} of {} by bytes", ranking.shown.size(), counted(ranking.eligible, "stack"))},
                Tone::kTitle);
-    add_sites(text, ranking, Rank::kLeaked, kAllFrames);
+    sites_.add(text, ranking, Rank::kLeaked, kAllFrames);
   }
 }
 
@@ -300,7 +244,8 @@ void TableWriter::add_verdict(TableText& text, const heap::Snapshot& snapshot, c
 }
 
 void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) const {
-  const heap::ProcessSnapshot sum = sum_of(snapshot.processes);
+  const bool is_machine = snapshot.machine.has_value();
+  const heap::HeapCounters sum = is_machine ? snapshot.machine->counters : sum_of(snapshot.processes);
   const auto row = [&](const char* label, const std::string& value) {
     text.line(fmt::format("  {:<14} {}", label, value));
   };
@@ -314,14 +259,22 @@ void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) co
     row("", counted(sum.live_objects - old, "block") + " of these younger than " + format_duration(run_.older_ns));
   if (sum.unverified_objects != 0)
     row("", bytes_in_blocks(sum.unverified_bytes, sum.unverified_objects) + " of these may have been freed in a pause");
-  row("peak", format_bytes(sum.peak_bytes) + (snapshot.processes.size() > 1 ? " (the processes' peaks added up)" : ""));
+  if (is_machine) {
+    row("held at exit",
+        bytes_in_blocks(snapshot.machine->held_at_exit_bytes_total, snapshot.machine->held_at_exit_objects_total));
+    row("processes", fmt::format("{} alive, {} exited", format_count(snapshot.machine->processes_live),
+                                 format_count(snapshot.machine->processes_exited_total)));
+  } else {
+    row("peak",
+        format_bytes(sum.peak_bytes) + (snapshot.processes.size() > 1 ? " (the processes' peaks added up)" : ""));
+  }
   row("failed calls", format_count(sum.failed_objects_total) + " (no memory returned)");
   row("unknown frees",
       fmt::format("{} (of blocks allocated before the {}{})", format_count(sum.free_unknown_total),
-                  run_.mode == "command" ? "trace began" : "attach", pauses_ == 0 ? "" : " or in a pause"));
+                  run_.mode == "pid" ? "attach" : "trace began", pauses_ == 0 ? "" : " or in a pause"));
   if (const std::string cut = cut_stacks(sum); !cut.empty()) row("cut stacks", cut);
   if (pauses_ != 0) row("pauses", fmt::format("{}, {} in all", format_count(pauses_), format_duration(paused_ns_)));
-  if (snapshot.processes.size() < 2) return;
+  if (is_machine || snapshot.processes.size() < 2) return;
   for (const heap::ProcessSnapshot& process : snapshot.processes) {
     std::vector<std::string> parts = counters_of(process);
     parts.insert(parts.begin(), "  " + name_of(process));

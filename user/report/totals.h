@@ -8,9 +8,8 @@
 
 namespace tracer::report {
 
-/// The counters of all processes added up; peaks too, although they were not reached at one time. Has no pid and no
-/// sites.
-heap::ProcessSnapshot sum_of(const std::vector<heap::ProcessSnapshot>& processes);
+/// The counters of all processes added up; peaks too, although they were not reached at one time.
+heap::HeapCounters sum_of(const std::vector<heap::ProcessSnapshot>& processes);
 
 /// What is still allocated and older than --older. Filters and -T do not apply.
 struct LeakTotals {

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "report/site_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/units.h"
+#include "report/text.h"
+
+namespace tracer::report {
+namespace {
+
+/// Frames that every C++ program has between its own code and the allocator.
+bool is_plumbing(const symbols::SourceFrame& source) { return source.function.starts_with("operator new"); }
+
+}  // namespace
+
+void SiteText::add(TableText& text, const Ranking& ranking, Rank rank, std::size_t most_frames) const {
+  std::size_t number = 0;
+  for (const heap::SiteTotals* site : ranking.shown) add_site(text, ++number, *site, ranking, rank, most_frames);
+}
+
+void SiteText::add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Ranking& ranking,
+                        Rank rank, std::size_t most_frames) const {
+  const bool leaked = rank == Rank::kLeaked;
+  const std::uint64_t bytes = leaked ? site.leak_bytes() : site.live_bytes();
+  const std::uint64_t objects = leaked ? site.leak_objects() : site.live_objects();
+  const double all = static_cast<double>(std::max<std::uint64_t>(ranking.eligible_bytes, 1));
+  const heap::Stack* stack = context_.stack(site.stack_id);
+  text.parts({fmt::format("{:>4}. {:>10} in {}", number, format_bytes(bytes), counted(objects, "block")),
+              fmt::format("{:.1f}%", 100.0 * static_cast<double>(bytes) / all),
+              "average " + format_bytes(bytes / std::max<std::uint64_t>(objects, 1)),
+              "mean age " + format_duration(site.mean_age_ns),
+              counted(site.alloc_objects, "allocation") + allocator_of(stack)});
+  add_frames(text, stack, most_frames);
+}
+
+/// The innermost frame belongs to the allocator and is named beside the counts, so that frames begin with its caller.
+std::string SiteText::allocator_of(const heap::Stack* stack) const {
+  if (stack == nullptr || stack->frames.empty() || !stack->frames[0].exact) return {};
+  const symbols::SourceFrame& source = context_.symbolizer->symbolize(stack->frames[0]).back();
+  const std::string_view path = context_.symbolizer->module_path(stack->frames[0].module);
+  std::string name = " by " + printable(source.function);
+  if (source.named && !path.empty()) name += " (" + printable(base_name(path)) + ")";
+  return name;
+}
+
+void SiteText::add_frames(TableText& text, const heap::Stack* stack, std::size_t most_frames) const {
+  if (stack == nullptr) return add_end(text, heap::StackEnd::kNotRecorded);
+  const std::size_t first = !stack->frames.empty() && stack->frames[0].exact ? 1 : 0;
+  bool is_own_code = false;
+  bool is_uncertain = false;
+  std::size_t number = 0;
+  for (std::size_t i = first; i < stack->frames.size(); ++i) {
+    const heap::Frame& frame = stack->frames[i];
+    if (number >= most_frames) {
+      text.line(fmt::format("      ... {}", counted(stack->frames.size() - i, "more frame")), Tone::kFaint);
+      return;
+    }
+    if (frame.by_frame_pointer && !std::exchange(is_uncertain, true))
+      text.line("      (from here on by frame pointers: no call frame information)", Tone::kFaint);
+    for (const symbols::SourceFrame& source : context_.symbolizer->symbolize(frame)) {
+      is_own_code = is_own_code || !is_plumbing(source);
+      text.frame(++number, source, context_.symbolizer->module_path(frame.module),
+                 is_own_code ? Tone::kPlain : Tone::kFaint);
+    }
+  }
+  add_end(text, stack->end);
+}
+
+void SiteText::add_end(TableText& text, heap::StackEnd end) const {
+  if (end == heap::StackEnd::kComplete) return;
+  if (end == heap::StackEnd::kNotRecorded) return text.line("      (stack not recorded)", Tone::kFaint);
+  if (end == heap::StackEnd::kTruncated)
+    return text.line(fmt::format("      (stack cut at {} frames: --max-stack)", max_stack_), Tone::kFaint);
+  text.line(fmt::format("      (stack ends here: {})", heap::stack_end_reason(end)), Tone::kFaint);
+}
+
+}  // namespace tracer::report

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "heap/snapshot.h"
+#include "report/report.h"
+#include "report/site_view.h"
+#include "report/table_text.h"
+
+namespace tracer::report {
+
+/// A periodic snapshot is for watching: the frames next to the allocation. The last report has all of them.
+inline constexpr std::size_t kPeriodicFrames = 6;
+inline constexpr std::size_t kAllFrames = static_cast<std::size_t>(-1);
+
+/// Writes the stacks of a process into a table: what each holds, and its frames by name.
+class SiteText {
+ public:
+  /// `context` outlives it.
+  explicit SiteText(const Context& context) : context_(context) {}
+
+  /// Frames per stack that were asked for, for the stacks that are cut there.
+  void set_max_stack(unsigned max_stack) { max_stack_ = max_stack; }
+
+  void add(TableText& text, const Ranking& ranking, Rank rank, std::size_t most_frames) const;
+
+ private:
+  void add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Ranking& ranking, Rank rank,
+                std::size_t most_frames) const;
+  void add_frames(TableText& text, const heap::Stack* stack, std::size_t most_frames) const;
+  void add_end(TableText& text, heap::StackEnd end) const;
+  std::string allocator_of(const heap::Stack* stack) const;
+
+  const Context& context_;
+  unsigned max_stack_ = 0;
+};
+
+}  // namespace tracer::report
