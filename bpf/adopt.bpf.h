@@ -10,7 +10,7 @@
 #include "bpf/space.bpf.h"
 
 /* Every step moves on in the name, or in the pattern, or moves the last star's end on. */
-#define TR_GLOB_STEPS (TR_COMM * (TR_COMM + 2))
+#define TR_GLOB_STEPS (TR_COMM * (TR_COMM_GLOB + 2))
 
 /* A name that is being compared with an entry of the filter: * is any text, ? any character. */
 struct tr_glob {
@@ -26,7 +26,7 @@ struct tr_glob {
 static long glob_step(__u32 i, struct tr_glob* glob) {
   (void)i;
   if (glob->entry >= TR_FILTER_ENTRIES) return 1;
-  char wanted = glob->next < TR_COMM ? filter.comm[glob->entry][glob->next & (TR_COMM - 1)] : 0;
+  char wanted = glob->next < TR_COMM_GLOB ? filter.comm[glob->entry][glob->next & (TR_COMM_GLOB - 1)] : 0;
   char is = glob->at < TR_COMM ? glob->name[glob->at & (TR_COMM - 1)] : 0;
   if (wanted == '*') {
     glob->star = ++glob->next;

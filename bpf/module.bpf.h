@@ -332,22 +332,47 @@ TR_INLINE int locate(struct tr_thread* t, __u64 address, bool exact, __u32 layou
   return result;
 }
 
-/* The file's mappings are a tree; with one of them alone its root has no children. Read without a lock: whoever asks
- * had better ask twice. */
-static long read_sharing(struct task_struct* task, struct vm_area_struct* vma, int* shared) {
-  (void)task;
+/* Our own process maps a file a few times, to identify and to read it; behind so many mappings there are others'. */
+#define TR_SHARING_NODES 16
+
+struct tr_sharing {
+  struct rb_node* nodes[TR_SHARING_NODES]; /* of the tree of the file's mappings, to be looked at */
+  __u32 count;
+  __u32 is_shared;
+};
+
+TR_INLINE void add_node(struct tr_sharing* sharing, struct rb_node* node) {
+  if (!node) return;
+  __u32 at = sharing->count;
+  if (at >= TR_SHARING_NODES) {
+    sharing->is_shared = 1;
+    return;
+  }
+  sharing->nodes[at & (TR_SHARING_NODES - 1)] = node;
+  sharing->count = at + 1;
+}
+
+/* Looks for a mapping of the file in another address space. Read without a lock: whoever asks had better ask twice. */
+static long read_sharing(struct task_struct* task, struct vm_area_struct* vma, struct tr_sharing* sharing) {
   struct file* file = vma->vm_file;
   if (!file) return 0;
-  struct rb_node* root = file->f_mapping->i_mmap.rb_root.rb_node;
-  *shared = root && (root->rb_left || root->rb_right);
+  add_node(sharing, file->f_mapping->i_mmap.rb_root.rb_node);
+  for (__u32 i = 0; i < TR_SHARING_NODES; i++) {
+    if (i >= sharing->count || sharing->is_shared) break;
+    struct rb_node* node = sharing->nodes[i];
+    struct vm_area_struct* other = (void*)node - bpf_core_field_offset(struct vm_area_struct, shared.rb);
+    if (BPF_CORE_READ(other, vm_mm) != task->mm) sharing->is_shared = 1;
+    add_node(sharing, BPF_CORE_READ(node, rb_left));
+    add_node(sharing, BPF_CORE_READ(node, rb_right));
+  }
   return 0;
 }
 
-/* Whether the file that the running process has mapped at `address`, once, is mapped elsewhere; negative: an errno. */
+/* Whether the file that the running process has mapped at `address` is mapped by others; negative: an errno. */
 TR_INLINE int has_other_mappings(__u64 address) {
-  int shared = 0;
-  long error = bpf_find_vma(bpf_get_current_task_btf(), address, read_sharing, &shared, 0);
-  return error ? (int)error : shared;
+  struct tr_sharing sharing = {};
+  long error = bpf_find_vma(bpf_get_current_task_btf(), address, read_sharing, &sharing, 0);
+  return error ? (int)error : (int)sharing.is_shared;
 }
 
 /* The number of the file that the running process has mapped at `address`, 0 for none; negative: an errno. */

@@ -128,7 +128,8 @@ TR_INLINE __u32 store_stack(struct tr_thread* t, __u64 key, __u32 space, bool* a
     return TR_NO_STACK;
   }
   if (!link_stack(space, id)) lose(TR_LOSS_STACKS_FULL);
-  emit(TR_EVENT_STACK, current_tgid(), space, id);
+  /* Of a whole machine there are too many to wake user space up for each; it looks ten times a second. */
+  if (!config.all) emit(TR_EVENT_STACK, current_tgid(), space, id);
   return id;
 }
 

@@ -41,6 +41,8 @@
 #define TR_MAX_PROCESSES 65536
 /* TASK_COMM_LEN of the kernel. */
 #define TR_COMM 16
+/* A pattern for such a name: a star around each character. */
+#define TR_COMM_GLOB 32
 /* Files that stacks can mention, numbered from 1; 0 is code of no file (JIT). */
 #define TR_MAX_MODULES 32000
 #define TR_MODULE_PATH 224
@@ -197,8 +199,8 @@ struct tr_stack_chunk {
 TR_ASSERT_SIZE(struct tr_stack_chunk, 128);
 
 /*
- * One address space: from attach, fork or exec to exec or exit. Its number is used again when user space has taken stock
- * of an ended one and given it back; its serial is not.
+ * One address space: from attach, fork or exec to exec or exit. Its number is used again when user space has taken
+ * stock of an ended one and given it back; its serial is not.
  */
 struct tr_space {
   __u64 live_bytes;
@@ -266,8 +268,8 @@ TR_ASSERT_SIZE(struct tr_process, 8);
 /* When the kernel half stops the process for the user half; only ever set for a command that the tracer itself has
  * started. */
 enum tr_hold {
-  TR_HOLD_EXEC = 1,   /* after exec, before the first instruction */
-  TR_HOLD_LOADER = 2, /* when the dynamic linker reports libraries */
+  TR_HOLD_EXEC = 1,    /* after exec, before the first instruction */
+  TR_HOLD_LOADER = 2,  /* when the dynamic linker reports libraries */
   TR_NEVER_TRACED = 4, /* not held at all: when all are traced, this one is not, whatever it executes */
 };
 
@@ -284,9 +286,9 @@ struct tr_filter {
   __u64 cgroup_id[TR_FILTER_ENTRIES];    /* of cgroup2; what is below it passes too */
   __u32 cgroup_level[TR_FILTER_ENTRIES]; /* 0: the root */
   __u32 uid[TR_FILTER_ENTRIES];
-  char comm[TR_FILTER_ENTRIES][TR_COMM]; /* with * and ? */
+  char comm[TR_FILTER_ENTRIES][TR_COMM_GLOB]; /* with * and ?, ending in a zero byte */
 };
-TR_ASSERT_SIZE(struct tr_filter, 32 + TR_FILTER_ENTRIES * (16 + TR_COMM));
+TR_ASSERT_SIZE(struct tr_filter, 32 + TR_FILTER_ENTRIES * (16 + TR_COMM_GLOB));
 
 enum tr_event_type {
   TR_EVENT_LIBRARIES = 1, /* what is mapped may have changed */
@@ -304,8 +306,8 @@ struct tr_event {
   __u32 type;
   __u32 tgid;
   __u32 space;
-  __u32 value;   /* FORK: parent's tgid; LIBRARIES: 1 when the process is held; EXEC: 1 when it is held (its space: when all are traced, the one that has ended); EXIT: wait
-                    status; MODULE, TABLE: the file's number */
+  __u32 value;   /* FORK: parent's tgid; LIBRARIES: 1 when the process is held; EXEC: 1 when it is held (its space: when
+                    all are traced, the one that has ended); EXIT: wait   status; MODULE, TABLE: the file's number */
   __u64 time_ns; /* CLOCK_MONOTONIC */
 };
 TR_ASSERT_SIZE(struct tr_event, 24);
@@ -328,7 +330,7 @@ struct tr_globals {
   __u64 tick; /* milliseconds since the trace began, set about ten times a second: reading a clock costs 23 ns per block
                */
   __u64 processes_started; /* on the whole machine, by fork; only counted when all processes are traced */
-  __u64 calls_nested; /* allocator calls inside an allocator call: counted with the outer one */
+  __u64 calls_nested;      /* allocator calls inside an allocator call: counted with the outer one */
   __u64 losses[TR_LOSS_COUNT];
 };
 TR_ASSERT_SIZE(struct tr_globals, 64 + 8 * TR_LOSS_COUNT);
@@ -343,7 +345,7 @@ struct tr_config {
   __u32 use_tables; /* 1: stacks are walked by unwind tables; 0: by frame pointers */
   __u32 all;        /* 1: every process is traced that passes tr_filter, from its first allocation on */
   __u32 padding;
-  __u64 min_size;   /* smaller requests are not recorded */
+  __u64 min_size; /* smaller requests are not recorded */
   __u64 max_size;
 };
 TR_ASSERT_SIZE(struct tr_config, 48);

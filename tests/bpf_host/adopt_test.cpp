@@ -19,7 +19,7 @@ class AdoptTest : public HostTest {
   }
   void name(const std::string& comm) { std::strncpy(other_.task.comm, comm.c_str(), TR_COMM - 1); }
   void add_comm(const std::string& pattern) {
-    std::strncpy(filter_.comm[filter_.comm_count++], pattern.c_str(), TR_COMM);
+    std::strncpy(filter_.comm[filter_.comm_count++], pattern.c_str(), TR_COMM_GLOB - 1);
   }
   bool adopts() {
     other_.malloc(100, kHeap);

@@ -70,8 +70,8 @@ std::vector<Group> group_with_means(const Snapshot& snapshot, GroupBy by, std::u
 
 /// Keeps the counts of heaps that have ended, by group: what a snapshot of the living does not hold any more.
 ///
-/// By process there are no groups, and of the other kinds no more than some thousands: what ends in a group beyond these
-/// is in the totals of the machine only. Used by one thread.
+/// By process there are no groups, and of the other kinds no more than some thousands: what ends in a group beyond
+/// these is in the totals of the machine only. Used by one thread.
 class ExitedBooks {
  public:
   explicit ExitedBooks(GroupBy by) : by_(by) {}

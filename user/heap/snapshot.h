@@ -87,6 +87,10 @@ struct ProcessSnapshot : HeapCounters {
   std::vector<SiteTotals> sites;  ///< every stack of the process, in no order
 
   HeapIdentity identity() const { return {pid, start_ns, execs}; }
+  /// A program that has ended and has run nothing of interest, such as a shell's child before its exec.
+  bool is_idle() const {
+    return exited && alloc_objects_total == 0 && free_unknown_total == 0 && failed_objects_total == 0;
+  }
 };
 
 /// What the heaps that have ended counted, of one group of --by: their processes are not in the snapshot any more.

@@ -44,6 +44,8 @@ int print_libbpf(libbpf_print_level level, const char* format, va_list arguments
 }
 
 constexpr int kMostIdentifyTries = 100'000;
+// Bytes; programs that start and end by the thousand have three events each.
+constexpr std::uint32_t kEventsOfMachine = 2U << 20;
 
 struct SkeletonDeleter {
   void operator()(tracer_bpf* skeleton) const noexcept { tracer_bpf__destroy(skeleton); }
@@ -54,7 +56,7 @@ struct RingDeleter {
 
 }  // namespace
 
-Capacity Capacity::of_budget(std::uint64_t max_memory_bytes, bool use_tables) {
+Capacity Capacity::of_budget(std::uint64_t max_memory_bytes, bool use_tables, bool all) {
   constexpr std::uint64_t kMost = 1U << 28;
   constexpr std::uint64_t kMostForTables = 64U << 20;
   Capacity capacity;
@@ -62,10 +64,10 @@ Capacity Capacity::of_budget(std::uint64_t max_memory_bytes, bool use_tables) {
   // An array of the kernel has one element at least.
   capacity.unwind_words = static_cast<std::uint32_t>(std::max(for_tables, sizeof(tr_words)) / sizeof(std::uint32_t));
   max_memory_bytes -= for_tables;
-  capacity.blocks =
-      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(max_memory_bytes / 4 * 3 / kBytesPerBlock, 1024, kMost));
-  capacity.stacks =
-      static_cast<std::uint32_t>(std::clamp<std::uint64_t>(max_memory_bytes / 4 / kBytesPerStack, 1024, kMost));
+  const std::uint64_t for_stacks = all ? max_memory_bytes / 2 : max_memory_bytes / 4;
+  const std::uint64_t for_blocks = max_memory_bytes - for_stacks;
+  capacity.blocks = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(for_blocks / kBytesPerBlock, 1024, kMost));
+  capacity.stacks = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(for_stacks / kBytesPerStack, 1024, kMost));
   capacity.chunks = capacity.stacks * kChunksPerStack;
   return capacity;
 }
@@ -151,6 +153,7 @@ Result<void> BpfObject::Impl::open() {
   // Twice the stacks: a key is written for each, and nothing else ever is.
   bpf_map__set_max_entries(maps.stack_ids, 2 * config.capacity.stacks);
 
+  if (config.all) bpf_map__set_max_entries(maps.events, kEventsOfMachine);
   if (config.backend == Backend::kMulti) {
     for (Program program : {Program::kHeapEntry, Program::kHeapReturn, Program::kLibraryEntry}) {
       bpf_program__set_expected_attach_type(program_of(program), static_cast<bpf_attach_type>(kAttachTypeUprobeMulti));

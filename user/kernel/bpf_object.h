@@ -30,8 +30,9 @@ struct Capacity {
   std::uint32_t unwind_words = 0;  ///< of 4 bytes
 
   /// Divides a budget: with unwind tables, a quarter for these but no more than 64 MiB; of the rest, three quarters for
-  /// live blocks (about 104 bytes each) and one for stacks.
-  static Capacity of_budget(std::uint64_t max_memory_bytes, bool use_tables);
+  /// live blocks (about 104 bytes each) and one for stacks. With `all` it is half and half: many programs have many
+  /// stacks.
+  static Capacity of_budget(std::uint64_t max_memory_bytes, bool use_tables, bool all);
 };
 
 /// A stack that has to be finished, and as much of it as could be copied.

@@ -33,22 +33,23 @@ void Session::drain_events() {
   object_->drain_events([this](const tr_event& event) { handle_event(event); });
   refresh_changed();
   learn();
-  settle_ended();
+  if (config_.all) read_mappings_for_stacks();
+  settle_ended(false);
   tracker_->retire_unmapped();
 }
 
 /// Takes stock of the processes that have ended, when their last stacks are known, and gives back what the kernel half
-/// has kept for them.
-void Session::settle_ended() {
+/// has kept for them; of all of them when the run is over.
+void Session::settle_ended(bool is_over) {
   const std::uint64_t now = monotonic_ns();
   std::vector<std::uint32_t> settled;
   for (const auto& [space, process] : tracker_->processes()) {
     if (!process->is_let_go || object_->spaces()[space].users != 0) continue;
     if (!process->settle_by_ns) process->settle_by_ns = now + kLongestSettlingNs;
-    if (process->unresolved.empty() || now >= *process->settle_by_ns) settled.push_back(space);
+    if (is_over || process->unresolved.empty() || now >= *process->settle_by_ns) settled.push_back(space);
   }
   for (const std::uint32_t space : settled) {
-    ended_.push_back(tracing::take_stock(*object_, *tracker_->find_space(space), *resolver_, config_.older_ns != 0));
+    keep_ended(tracing::take_stock(*object_, *tracker_->find_space(space), *resolver_, config_.older_ns != 0));
     tracker_->forget(space);
     if (Result<void> released = object_->release_space(space); !released)
       log::verbose("space {}: {}", space, released.error().message());
@@ -84,6 +85,7 @@ void Session::count_unanswered() {
 }
 
 void Session::handle_event(const tr_event& event) {
+  if (config_.all && (event.type == TR_EVENT_EXEC || event.type == TR_EVENT_EXIT)) return program_ended(event);
   switch (event.type) {
     case TR_EVENT_FORK:
       return process_forked(event);
@@ -93,6 +95,8 @@ void Session::handle_event(const tr_event& event) {
       return process_exited(event);
     case TR_EVENT_LIBRARIES:
       return libraries_changed(event);
+    case TR_EVENT_ADOPT:
+      return process_adopted(event.space, static_cast<pid_t>(event.tgid));
     case TR_EVENT_TABLE:
       return table_missed(event.value);
     default:
@@ -216,7 +220,8 @@ report::LibraryEvent Session::describe(report::LibraryEvent::Kind kind, const li
 /// Lets the symbolizer have the file.
 void Session::library_found(const library::Library& library, pid_t pid) {
   if (!open_modules_.insert(library.module_id()).second) return;
-  if (began_ns_ != 0 && !is_starting(pid)) transient_modules_.insert(library.module_id());
+  // Of the whole machine's files most come and go: their names are looked up when they go.
+  if (began_ns_ != 0 && !config_.all && !is_starting(pid)) transient_modules_.insert(library.module_id());
   symbols::ModuleFile file;
   file.path = library.path();
   if (library.image()) file.build_id = library.image()->build_id();
@@ -313,11 +318,13 @@ void Session::tick() {
     last_generation_ns_ = now;
   }
   end_replaced([&](const Replaced& replaced) { return now >= replaced.deadline_ns; });
-  if (config_.follow && now - last_sweep_ns_ >= kSweepPeriodNs) {
+  if (dead_blocks_ > 0 && now - last_sweep_ns_ >= kSweepPeriodNs) {
     last_sweep_ns_ = now;
+    dead_blocks_ = 0;
     if (const std::uint64_t removed = object_->remove_blocks_of_ended_spaces(); removed > 0)
       log::debug("removed {} blocks of ended processes", removed);
   }
+  if (config_.all) tick_machine(now);
   // A stack whose owner was not known at its event.
   drain_events();
 }

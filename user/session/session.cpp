@@ -37,7 +37,10 @@ Result<Outcome> Session::run() {
   }
   report::RunInfo run;
   run.argv = config_.argv;
-  run.mode = config_.command.empty() ? "pid" : "command";
+  run.mode = config_.all ? "all" : config_.command.empty() ? "pid" : "command";
+  run.filter = config_.filter;
+  run.by = config_.by;
+  run.boot_unix_us = boot_unix_us();
   run.pids = config_.pids;
   run.unix_us = unix_us();
   run.interval_ns = config_.interval_ns;
@@ -99,6 +102,7 @@ Result<void> Session::finish() {
   if (unwind_tables_) unwind_tables_->wait();
   resolver_->finish();
   learn();
+  settle_ended(true);
   count_unanswered();
   if (failure_) return std::move(*failure_);
   outcome_.aborted = outcome_.aborted || is_interrupted_again();
@@ -113,7 +117,14 @@ Result<void> Session::finish() {
 }
 
 heap::Snapshot Session::build_snapshot(std::uint64_t t_ns) {
-  return tracing::build_snapshot(*object_, *tracker_, *resolver_, ended_, {++snapshots_, t_ns, config_.older_ns != 0});
+  heap::Snapshot snapshot =
+      tracing::build_snapshot(*object_, *tracker_, *resolver_, ended_, {++snapshots_, t_ns, config_.older_ns != 0});
+  if (!config_.all) return snapshot;
+  // What has ended is told when all is known of it.
+  std::erase_if(snapshot.processes, [](const heap::ProcessSnapshot& process) { return process.exited; });
+  for (std::size_t i = 0; i < heap::kLossCount; ++i) snapshot.losses[i] += ended_losses_[i];
+  exited_books_.complete(snapshot);
+  return snapshot;
 }
 
 void Session::take_periodic_snapshot() {
@@ -141,6 +152,11 @@ void Session::emit(report::ProcessEvent::Kind kind, const tracing::TracedProcess
   event.comm = process.info.comm;
   event.exe = process.info.exe;
   event.cmdline = process.info.cmdline;
+  event.start_ns = process.info.start_ns;
+  event.ns_pid = process.info.ns_pid;
+  event.uid = process.info.uid;
+  event.user = process.user;
+  event.container = process.container;
   write([&](report::Writer& writer) { return writer.process(event); });
 }
 

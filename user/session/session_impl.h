@@ -11,8 +11,12 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "heap/grouping.h"
 #include "kernel/bpf_object.h"
+#include "kernel/mapping_events.h"
 #include "library/library_cache.h"
+#include "proc/cgroup.h"
+#include "proc/users.h"
 #include "session/command.h"
 #include "session/config.h"
 #include "session/control.h"
@@ -20,6 +24,7 @@
 #include "session/outputs.h"
 #include "session/session.h"
 #include "symbols/symbolizer.h"
+#include "tracing/machine_files.h"
 #include "tracing/probe_armer.h"
 #include "tracing/process_tracker.h"
 #include "tracing/snapshot_builder.h"
@@ -32,7 +37,8 @@ namespace tracer::session {
 /// gone before the programs they run, and those before the outputs.
 class Session {
  public:
-  explicit Session(const Config& config) : config_(config), symbolizer_({config.inlines, config.demangle}) {}
+  explicit Session(const Config& config)
+      : config_(config), symbolizer_({config.inlines, config.demangle}), exited_books_(config.by) {}
 
   Result<Outcome> run();
 
@@ -57,7 +63,7 @@ class Session {
   void refresh(tracing::TracedProcess& process, std::uint64_t since_ns);
   void refresh_changed();
   void learn();
-  void settle_ended();
+  void settle_ended(bool is_over);
   bool lacks_answers(const heap::Stack& stack);
   void count_unanswered();
   void go_on(pid_t pid, std::uint32_t holds);
@@ -81,6 +87,19 @@ class Session {
   void tick();
   void target_exited(pid_t pid);
   void reap_command();
+
+  // The whole machine (machine.cpp).
+  Result<void> attach_machine();
+  void wait_for_tables_of_machine();
+  void drain_mappings();
+  void process_adopted(std::uint32_t space, pid_t pid);
+  void adopt_missed();
+  void identify(tracing::TracedProcess& process);
+  void program_ended(const tr_event& event);
+  void end_program(tracing::TracedProcess& process);
+  void keep_ended(tracing::TakenStock stock);
+  void read_mappings_for_stacks();
+  void tick_machine(std::uint64_t now);
 
   // Recording on and off (modes.cpp).
   Result<void> enable();
@@ -134,6 +153,19 @@ class Session {
   std::vector<heap::StackId> unanswered_;           ///< stacks with a frame in one of these that could not be read yet
   std::set<std::uint32_t> transient_modules_;       ///< libraries that were loaded while the trace ran
   std::map<std::uint32_t, std::size_t> named_;      ///< module → how many stacks have been asked for names from it
+
+  proc::UserNames users_;
+  std::optional<proc::CgroupTree> cgroups_;
+  std::optional<kernel::MappingEvents> mapping_events_;
+  std::optional<tracing::MachineFiles> files_;
+  std::map<pid_t, std::uint32_t> execs_;  ///< of processes of which we have seen any
+  heap::ExitedBooks exited_books_;
+  heap::LossCounts ended_losses_{};
+  std::uint64_t dead_blocks_ = 0;  ///< of ended programs, perhaps in the table of live blocks still
+  std::uint64_t events_lost_ = 0;
+  bool has_ended_ = false;  ///< a program, since files were looked at
+  std::uint64_t last_read_ns_ = 0;
+  std::uint64_t last_look_ns_ = 0;
 
   std::uint64_t start_ns_ = 0;      ///< of the run: the zero of every record's t_ns
   std::uint64_t began_ns_ = 0;      ///< when all targets were attached

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "elf/elf_image.h"
+#include "session/machine_filter.h"
 #include "session/session_impl.h"
 #include "tracing/catalogue.h"
 
@@ -96,12 +97,17 @@ Result<void> Session::load_kernel_half() {
 
   kernel::ObjectConfig config;
   config.use_tables = config_.call_graph == CallGraph::kDwarf;
-  config.capacity = kernel::Capacity::of_budget(config_.max_memory_bytes, config.use_tables);
+  config.capacity = kernel::Capacity::of_budget(config_.max_memory_bytes, config.use_tables, config_.all);
   config.follow = config_.follow;
   config.max_frames = config_.max_stack;
   config.min_size_bytes = config_.min_size_bytes;
   if (config_.max_size_bytes != 0) config.max_size_bytes = config_.max_size_bytes;
   config.backend = backend_;
+  config.all = config_.all;
+  if (Result<tr_filter> filter = kernel_filter(config_.filter); filter)
+    config.filter = *filter;
+  else
+    return std::move(filter).error();
   Result<std::unique_ptr<kernel::BpfObject>> object = kernel::BpfObject::load(config);
   if (!object) return std::move(object).error();
   object_ = std::move(*object);
@@ -111,11 +117,12 @@ Result<void> Session::load_kernel_half() {
 
   cache_.emplace(tracing::wanted_names());
   using Scope = tracing::ProbeArmer::Scope;
-  armer_.emplace(kernel::make_probe_attacher(backend_, *object_),
-                 config_.follow ? Scope::kAllProcesses : Scope::kOneProcess);
-  log::verbose("probes are armed {}", config_.follow
-                                          ? "for all processes and filtered in the kernel, since children are followed"
-                                          : "for the traced processes only");
+  const bool for_all = config_.follow || config_.all;
+  armer_.emplace(kernel::make_probe_attacher(backend_, *object_), for_all ? Scope::kAllProcesses : Scope::kOneProcess);
+  log::verbose("probes are armed {}", config_.all ? "for all processes, new ones included, and filtered in the kernel"
+                                      : config_.follow ? "for all processes and filtered in the kernel, since children "
+                                                         "are followed"
+                                                       : "for the traced processes only");
   // Off until recording begins: what is attached before it does not count, and may never be needed.
   if (config_.delay_ns != 0) (void)armer_->disarm_heap();
   tracker_.emplace(*object_, *cache_, *armer_);
@@ -124,6 +131,7 @@ Result<void> Session::load_kernel_half() {
   tracker_->before_retire = [this](library::Library& library) { library_retires(library); };
   if (config.use_tables) use_unwind_tables();
   resolver_.emplace(*object_, *tracker_, *cache_, unwind_tables_ ? &*unwind_tables_ : nullptr);
+  resolver_->shares_between_processes = config_.all;
   return object_->attach_process_events();
 }
 
@@ -142,7 +150,10 @@ void Session::use_unwind_tables() {
 /// Stacks are whole from the first one on.
 void Session::wait_for_tables() {
   if (!unwind_tables_) return;
-  unwind_tables_->wait();
+  if (config_.all)
+    wait_for_tables_of_machine();
+  else
+    unwind_tables_->wait();
   const tracing::UnwindTables::Totals totals = unwind_tables_->totals();
   log::verbose("unwind tables of {} files: {} rows, {}, made in {} ms", totals.tables, format_count(totals.rows),
                format_bytes(totals.words_used * sizeof(std::uint32_t)), totals.build_ns / 1'000'000U);
@@ -199,6 +210,7 @@ Result<void> Session::start_command() {
 }
 
 Result<void> Session::attach_targets() {
+  if (config_.all) return attach_machine();
   if (!config_.command.empty()) return start_command();
   for (pid_t pid : config_.pids) {
     if (Result<void> attached = attach_pid(pid); !attached) return attached;
@@ -239,6 +251,11 @@ Result<void> Session::begin_recording() {
 }
 
 void Session::announce() {
+  if (config_.all) {
+    log::info("tracing all processes{} with {} probes, {} executable files; Ctrl-C ends with a report",
+              config_.filter.empty() ? "" : " that pass the filters", kernel::backend_name(backend_), files_->held());
+    return;
+  }
   if (command_) {
     log::info("tracing pid {} ({}) with {} probes", command_->pid(), config_.command.front(),
               kernel::backend_name(backend_));

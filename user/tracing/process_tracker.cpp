@@ -191,6 +191,25 @@ Result<bool> ProcessTracker::add_mapping(TracedProcess& process, const proc::Map
   return armed;
 }
 
+Result<library::Library*> ProcessTracker::arm_mapping(pid_t pid, const proc::Mapping& mapping, std::uint64_t since_ns) {
+  const Result<Found> found = find_library(pid, mapping);
+  if (!found) return found.error();
+  library::Library& library = *found->library;
+  const Result<bool> armed = armer_.arm(library, pid);
+  if (!armed) return armed.error();
+  const std::uint64_t armed_ns = *armed ? monotonic_ns() - since_ns : 0;
+  if (on_change && library.live_mappings == 0)
+    on_change({true, pid, &library, mapping.start, mapping.end, mapping.file_offset, armed_ns});
+  return &library;
+}
+
+void ProcessTracker::let_go_of_held(library::Library& library) {
+  library.live_mappings--;
+  TRACER_CHECK(library.live_mappings >= 0);
+  const bool may_come_back = armer_.has_heap_functions(library);
+  leaving_.push_back({&library, kNobody, may_come_back ? monotonic_ns() + kLingerNs : 0});
+}
+
 /// A pid has two address spaces for a moment at exec: the links that serve the old one go on to serve the new one.
 bool ProcessTracker::is_mapped_by(pid_t pid, const library::Library& library) const {
   return std::ranges::any_of(processes_, [&](const auto& entry) {

@@ -36,6 +36,10 @@ struct TracedProcess {
   std::uint32_t newest_stack = 0;             ///< the last one of the store's list that has been seen
   std::optional<std::uint64_t> settle_by_ns;  ///< once it has ended: no stack is waited for after that
   proc::ProcessInfo info;
+  std::string user;    ///< name of info.uid; this and what follows: empty when not known
+  std::string cgroup;  ///< see proc::CgroupPlace
+  std::string container;
+  std::uint32_t execs = 0;  ///< programs that the process has left since it was first seen
   AddressSpace addresses;
   bool replaced = false;  ///< by exec: its libraries stay armed until end()
   bool ended = false;
@@ -87,6 +91,12 @@ class ProcessTracker {
   /// Reads the mappings anew, arms what is new, lets go what is gone. `since_ns` is when the change was announced.
   /// Fails with kGone when the process has ended.
   Result<void> refresh(TracedProcess& process, std::uint64_t since_ns);
+
+  /// Arms a file that `pid` maps, for all processes, and tells of it. Whoever calls holds it: live_mappings is theirs
+  /// to count, and let_go_of_held() to be called when it is 0 again. Fails with kGone when the mapping is not there any
+  /// more.
+  Result<library::Library*> arm_mapping(pid_t pid, const proc::Mapping& mapping, std::uint64_t since_ns);
+  void let_go_of_held(library::Library& library);
 
   /// Gets to know the files that the kernel half has numbered since the last call, as far as no mapping that was read
   /// has shown them: some come and go faster than mappings can be read.

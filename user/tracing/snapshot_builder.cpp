@@ -81,18 +81,20 @@ heap::ProcessSnapshot describe(const TracedProcess& process, const tr_space& spa
   heap::ProcessSnapshot out;
   out.pid = process.pid;
   out.comm = process.info.comm;
+  out.exe = process.info.exe;
+  out.start_ns = process.info.start_ns;
+  out.ns_pid = process.info.ns_pid;
+  out.uid = process.info.uid;
+  out.execs = process.execs;
+  out.user = process.user;
+  out.cgroup = process.cgroup;
+  out.container = process.container;
   out.exited = !process.is_live();
   out.free_unknown_total = space.free_unknown;
   out.failed_objects_total = space.failed_objects;
   out.peak_bytes = space.peak_bytes;
   out.rss_bytes = out.exited ? 0 : proc::read_rss_bytes(process.pid);
   return out;
-}
-
-/// An image that has run nothing of interest, such as that of a shell's child before its exec.
-bool is_idle(const heap::ProcessSnapshot& process) {
-  return process.exited && process.alloc_objects_total == 0 && process.free_unknown_total == 0 &&
-         process.failed_objects_total == 0;
 }
 
 }  // namespace
@@ -134,7 +136,7 @@ heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& t
   const bool is_only_one = tracker.processes().size() + ended.size() == 1;
   const auto add = [&](TakenStock stock) {
     for (std::size_t i = 0; i < heap::kLossCount; ++i) snapshot.losses[i] += stock.losses[i];
-    if (!is_idle(stock.process) || is_only_one) snapshot.processes.push_back(std::move(stock.process));
+    if (!stock.process.is_idle() || is_only_one) snapshot.processes.push_back(std::move(stock.process));
   };
   for (const TakenStock& stock : ended) add(stock);
   for (const auto& [space, process] : tracker.processes())

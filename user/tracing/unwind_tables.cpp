@@ -96,6 +96,11 @@ void UnwindTables::wait() {
   changed_.wait(lock, [this] { return jobs_.empty() && !is_busy_; });
 }
 
+bool UnwindTables::wait(std::uint64_t timeout_ns) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::nanoseconds(timeout_ns), [this] { return jobs_.empty() && !is_busy_; });
+}
+
 UnwindTables::Totals UnwindTables::totals() const {
   const std::lock_guard lock(mutex_);
   return totals_;

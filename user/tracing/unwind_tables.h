@@ -44,6 +44,8 @@ class UnwindTables {
 
   /// Waits until all that was wanted is there.
   void wait();
+  /// The same, for so long at most: false when it was not enough.
+  bool wait(std::uint64_t timeout_ns);
 
   struct Totals {
     std::uint64_t tables = 0;   ///< made in this run

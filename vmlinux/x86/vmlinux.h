@@ -195,6 +195,10 @@ struct vm_area_struct {
   unsigned long vm_flags;
   unsigned long vm_pgoff;
   struct file* vm_file;
+  struct mm_struct* vm_mm;
+  struct {
+    struct rb_node rb; /* in the tree of the file's mappings */
+  } shared;
 };
 
 struct signal_struct {

@@ -8,23 +8,23 @@ namespace tracer::kernel {
 namespace {
 
 TEST(CapacityTest, GrowsWithTheBudgetAndStaysWithinIt) {
-  const Capacity small = Capacity::of_budget(16ULL << 20, true);
-  const Capacity large = Capacity::of_budget(1ULL << 30, true);
+  const Capacity small = Capacity::of_budget(16ULL << 20, true, false);
+  const Capacity large = Capacity::of_budget(1ULL << 30, true, false);
   EXPECT_GT(large.blocks, small.blocks * 32);
   EXPECT_GT(large.stacks, small.stacks * 32);
   EXPECT_LE(std::uint64_t{large.blocks} * 96, 1ULL << 30);
 }
 
 TEST(CapacityTest, UnwindTablesTakeAQuarterAtMost) {
-  EXPECT_EQ(Capacity::of_budget(64ULL << 20, true).unwind_words, 4U << 20);
-  EXPECT_EQ(Capacity::of_budget(8ULL << 30, true).unwind_words, 16U << 20) << "64 MiB are enough";
-  const Capacity without = Capacity::of_budget(64ULL << 20, false);
+  EXPECT_EQ(Capacity::of_budget(64ULL << 20, true, false).unwind_words, 4U << 20);
+  EXPECT_EQ(Capacity::of_budget(8ULL << 30, true, false).unwind_words, 16U << 20) << "64 MiB are enough";
+  const Capacity without = Capacity::of_budget(64ULL << 20, false, false);
   EXPECT_LE(without.unwind_words, 2U);
-  EXPECT_GT(without.blocks, Capacity::of_budget(64ULL << 20, true).blocks);
+  EXPECT_GT(without.blocks, Capacity::of_budget(64ULL << 20, true, false).blocks);
 }
 
 TEST(CapacityTest, IsNeverEmpty) {
-  const Capacity none = Capacity::of_budget(0, true);
+  const Capacity none = Capacity::of_budget(0, true, false);
   EXPECT_GT(none.blocks, 0U);
   EXPECT_GT(none.stacks, 0U);
   EXPECT_GE(none.chunks, none.stacks);
@@ -42,6 +42,13 @@ TEST(LossTest, BothHalvesNameTheSameReasonsInTheSameOrder) {
   EXPECT_EQ(static_cast<int>(Loss::kSpacesFull), TR_LOSS_SPACES_FULL);
   EXPECT_EQ(static_cast<int>(Loss::kEventsFull), TR_LOSS_EVENTS_FULL);
   EXPECT_EQ(static_cast<int>(heap::kLossCount), TR_LOSS_COUNT);
+}
+
+TEST(Capacity, OfTheWholeMachineHasRoomForMoreStacks) {
+  const Capacity one = Capacity::of_budget(256ULL << 20, true, false);
+  const Capacity all = Capacity::of_budget(256ULL << 20, true, true);
+  EXPECT_GT(all.stacks, one.stacks + one.stacks / 2);
+  EXPECT_GT(all.blocks, one.blocks / 2);
 }
 
 }  // namespace
