@@ -51,8 +51,8 @@ class CgroupTest : public testing::Test {
 
 TEST_F(CgroupTest, FindsACgroupByItsPathInTheHierarchyOrByItsDirectory) {
   const std::string path = "/lxc/web/system.slice";
-  for (const std::string& text : {path, path.substr(1), path + "/", "//lxc/./web///system.slice", root_.string() + path,
-                                  root_.string() + "/" + path + "//"}) {
+  for (const std::string& text : {path, path.substr(1), path + "/", std::string("//lxc/./web///system.slice"),
+                                  root_.string() + path, root_.string() + "/" + path + "//"}) {
     const Result<Cgroup> cgroup = tree().find(text);
     ASSERT_TRUE(cgroup.ok()) << text << ": " << cgroup.error().message();
     EXPECT_EQ(cgroup->path, path) << text;
