@@ -95,6 +95,16 @@ __s32 host_identify(const struct host_task* task, __u64 address) {
   return answer;
 }
 
+__s32 host_is_mapped(const struct host_task* task, __u64 address) {
+  struct kernel_task kernel = {0};
+  __u64 arguments[1] = {address};
+  begin(&kernel, task, 0);
+  struct kernel_task* previous = switch_to(&kernel);
+  __s32 answer = is_mapped((struct bpf_raw_tracepoint_args*)arguments);
+  switch_to(previous);
+  return answer;
+}
+
 __s32 host_release(const struct host_task* task, __u32 space) {
   struct kernel_task kernel = {0};
   __u64 arguments[1] = {space};
@@ -233,6 +243,19 @@ static struct dentry* entries_of(const char* path, struct super_block* block, ch
   return &entries[count - 1];
 }
 
+#define TR_HOST_AREAS 64
+
+/* The tree of a file's mappings, as far from balanced as can be. */
+static void plant(struct address_space* tree, struct vm_area_struct* areas, __u32 own, __u32 count,
+                  struct mm_struct* mm) {
+  struct rb_node** place = &tree->i_mmap.rb_root.rb_node;
+  for (__u32 i = 0; i < count && i < TR_HOST_AREAS; i++) {
+    areas[i].vm_mm = i < own ? mm : (struct mm_struct*)0;
+    *place = &areas[i].shared.rb;
+    place = i % 2 ? &areas[i].shared.rb.rb_left : &areas[i].shared.rb.rb_right;
+  }
+}
+
 long bpf_find_vma(struct task_struct* task, __u64 address, void* callback, void* context, __u64 flags) {
   struct host_mapping mapping = {0};
   char names[4096];
@@ -247,7 +270,10 @@ long bpf_find_vma(struct task_struct* task, __u64 address, void* callback, void*
                                 .i_sb = &block,
                                 .i_ctime_sec = (long long)(mapping.key.changed_ns / 1000000000),
                                 .i_ctime_nsec = (unsigned)(mapping.key.changed_ns % 1000000000)};
-  struct file file = {.f_inode = (struct inode*)&inode};
+  struct vm_area_struct areas[TR_HOST_AREAS] = {0};
+  struct address_space tree = {0};
+  plant(&tree, areas, mapping.own + 1, mapping.own + 1 + mapping.others, task->mm);
+  struct file file = {.f_inode = (struct inode*)&inode, .f_mapping = &tree};
   if (mapping.has_file) file.f_path.dentry = entries_of(mapping.path, &block, names, entries);
   struct vm_area_struct area = {.vm_start = mapping.start,
                                 .vm_end = mapping.end,

@@ -64,6 +64,8 @@ struct host_mapping {
   __u32 has_file; /* 0: the rest says nothing */
   struct tr_file_key key;
   const char* path; /* "/lib/libx.so" */
+  __u32 own;        /* mappings of the file in the running process, beside this one */
+  __u32 others;     /* … and in other processes */
 };
 
 /* A map as bpf/maps.bpf.h declares it; sizes are 0 where it declares none. */
@@ -81,6 +83,8 @@ void host_heap_return(const struct host_task* task, const struct host_registers*
 void host_library_entry(const struct host_task* task);
 /* What user space runs for a file that it has mapped at the address. */
 __s32 host_identify(const struct host_task* task, __u64 address);
+/* The same: whether anybody else maps it. */
+__s32 host_is_mapped(const struct host_task* task, __u64 address);
 /* What user space runs for an address space that has ended: how many stacks it had. */
 __s32 host_release(const struct host_task* task, __u32 space);
 void host_mapping_change(const struct host_task* task);

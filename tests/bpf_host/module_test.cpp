@@ -18,7 +18,9 @@ host_mapping file_at(std::uint64_t start, std::uint64_t inode, const char* path)
           .executable = 1,
           .has_file = 1,
           .key = {.inode = inode, .changed_ns = 5, .size = 4096, .device = 8 << 20 | 1, .generation = 77},
-          .path = path};
+          .path = path,
+          .own = 0,
+          .others = 0};
 }
 
 class ModuleTest : public HostTest {
@@ -50,6 +52,19 @@ TEST_F(ModuleTest, AFrameIsAFileAndAnOffsetInIt) {
   EXPECT_EQ(TR_FRAME_OFFSET(found[1]), kCaller - kPluginBase + 0x1000);
   EXPECT_EQ(module(TR_FRAME_MODULE(found[0])).key.inode, 1U);
   EXPECT_EQ(module(TR_FRAME_MODULE(found[1])).key.inode, 2U);
+}
+
+TEST_F(ModuleTest, AFileIsInUseWhenAnotherProcessMapsIt) {
+  const std::uint64_t somewhere = kPluginBase + 0x1000;
+  EXPECT_EQ(host_is_mapped(&main_.task, somewhere), 0);
+  plugin().own = 7;
+  EXPECT_EQ(host_is_mapped(&main_.task, somewhere), 0) << "our own mappings do not count";
+  plugin().others = 1;
+  EXPECT_EQ(host_is_mapped(&main_.task, somewhere), 1) << "also behind all of our own";
+  plugin() = file_at(kPluginBase, 2, "/opt/plugins/a.so");
+  plugin().others = 60;
+  EXPECT_EQ(host_is_mapped(&main_.task, somewhere), 1);
+  EXPECT_LT(host_is_mapped(&main_.task, 0x1000), 0) << "nothing is mapped there";
 }
 
 TEST_F(ModuleTest, AFileIsMetOnceAndItsEntrySaysAllThereIs) {

@@ -138,8 +138,15 @@ int FakeKernel::find_mapping(std::uint32_t tgid, std::uint64_t address, host_map
   }
   const auto of_process = mappings.find(tgid);
   if (of_process == mappings.end()) {
-    *out = {
-        .start = 0x1000, .end = 1ULL << 56, .file_offset = 0, .executable = 1, .has_file = 0, .key = {}, .path = ""};
+    *out = {.start = 0x1000,
+            .end = 1ULL << 56,
+            .file_offset = 0,
+            .executable = 1,
+            .has_file = 0,
+            .key = {},
+            .path = "",
+            .own = 0,
+            .others = 0};
     return 0;
   }
   const auto& list = of_process->second;

@@ -26,6 +26,8 @@
 /* The host plays the newest kernel: of several flavours of a struct the first that the code asks for. */
 #define bpf_core_field_exists(type, field) 1
 
+#define bpf_core_field_offset(type, field) __builtin_offsetof(type, field)
+
 /* As bpf-helpers(7) describes them. In shim.cpp: */
 void* bpf_map_lookup_elem(void* map, const void* key);
 long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 flags);
