@@ -276,7 +276,8 @@ std::string hint_for(const CLI::App& app, std::string_view word) {
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) {
       const std::string full = "--" + name;
-      if (const std::size_t far = distance(word, full); far < best_distance) {
+      // Of a short name every word is close that is short too.
+      if (const std::size_t far = distance(word, full); far < best_distance && far < name.size()) {
         best = full;
         best_distance = far;
       }

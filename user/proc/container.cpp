@@ -109,6 +109,7 @@ std::string container_of_cgroup(std::string_view path) {
 }
 
 bool names_container(std::string_view text, std::string_view container) {
+  if (container.empty()) return false;
   if (text == container) return true;
   if (text.size() < kShortestPrefix || container.size() != kIdDigits || !is_hex(container)) return false;
   std::string lower(text);

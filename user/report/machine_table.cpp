@@ -43,6 +43,10 @@ std::string signed_bytes(double bytes) {
   return (size == 0 ? "" : bytes < 0 ? "-" : "+") + format_bytes(size);
 }
 
+std::string counted_processes(std::uint64_t count) {
+  return fmt::format("{} process{}", format_count(count), count == 1 ? "" : "es");
+}
+
 std::string container_tag(const heap::ProcessSnapshot& process) {
   if (process.container.empty()) return {};
   return fmt::format(" [{}]", printable(proc::short_container(process.container)));
@@ -72,7 +76,7 @@ void MachineTable::add_snapshot(TableText& text, const heap::Snapshot& snapshot,
   add_groups(text, groups, columns);
   add_stacks(text, groups, Rank::kLive, kPeriodicFrames);
   const heap::MachineTotals& machine = *snapshot.machine;
-  text.parts({fmt::format("machine: {} have exited", counted(machine.processes_exited_total, "process")),
+  text.parts({fmt::format("machine: {} exited", counted_processes(machine.processes_exited_total)),
               "live " + bytes_in_blocks(machine.counters.live_bytes, machine.counters.live_objects),
               fmt::format("allocated {} in {}", format_bytes(machine.counters.alloc_bytes_total),
                           format_count(machine.counters.alloc_objects_total)),
@@ -96,8 +100,8 @@ void MachineTable::add_last(TableText& text, const heap::Snapshot& snapshot, con
 }
 
 std::string MachineTable::heading(const heap::Snapshot& snapshot, std::size_t groups) const {
-  const std::string whole = fmt::format("{} hold {}", counted(snapshot.machine->processes_live, "process"),
-                                        format_bytes(snapshot.machine->counters.live_bytes));
+  const std::string whole = fmt::format("{} live in {}", format_bytes(snapshot.machine->counters.live_bytes),
+                                        counted_processes(snapshot.machine->processes_live));
   if (groups == 0) return whole;
   const std::size_t shown = shown_of(groups);
   if (by_ == heap::GroupBy::kProcess) return fmt::format("{}, top {} by live bytes", whole, shown);
@@ -157,9 +161,9 @@ std::string MachineTable::name_of(const heap::Group& group) const {
 void MachineTable::add_stacks(TableText& text, const std::vector<heap::Group>& groups, Rank rank,
                               std::size_t most_frames) {
   std::size_t shown = 0;
-  std::ptrdiff_t holding = 0;
+  std::size_t holding = 0;
   for (const heap::Group& group : groups) {
-    holding += std::ranges::count_if(group.members, [](const auto* member) { return member->live_objects != 0; });
+    for (const heap::ProcessSnapshot* member : group.members) holding += member->live_objects != 0;
     if (shown == kProcessesWithStacks || group.members.empty()) continue;
     // Of a group the process that holds most.
     const heap::ProcessSnapshot& process = *group.members.front();
@@ -174,9 +178,9 @@ void MachineTable::add_stacks(TableText& text, const std::vector<heap::Group>& g
     sites_.add(text, ranking, rank, most_frames);
     text.line("");
   }
-  const auto hidden = static_cast<std::uint64_t>(holding) - shown;
-  if (hidden != 0)
-    text.line(fmt::format("(stacks of {} more that hold memory: --pid PID, or -f ndjson)", counted(hidden, "process")),
+  if (holding > shown)
+    text.line(fmt::format("(stacks of {} more that hold memory: --pid PID, or -f ndjson)",
+                          counted_processes(holding - shown)),
               Tone::kFaint);
 }
 

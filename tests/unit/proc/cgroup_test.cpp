@@ -42,7 +42,9 @@ class CgroupTest : public testing::Test {
   CgroupTree tree() const { return CgroupTree(root_.string()); }
   std::vector<std::string> containers(const std::string& text) const {
     std::vector<std::string> paths;
-    for (const Cgroup& cgroup : *tree().find_container(text)) paths.push_back(cgroup.path);
+    const Result<std::vector<Cgroup>> found = tree().find_container(text);
+    EXPECT_TRUE(found.ok()) << text;
+    for (const Cgroup& cgroup : found ? *found : std::vector<Cgroup>()) paths.push_back(cgroup.path);
     return paths;
   }
 

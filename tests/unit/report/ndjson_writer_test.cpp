@@ -2,12 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidjson/document.h>
-#include <stdlib.h>
-#include <sys/wait.h>
 
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
+#include <cerrno>
 #include <random>
 #include <regex>
 #include <set>
@@ -24,6 +20,7 @@ using ::testing::IsEmpty;
 using testing::MemoryOutput;
 using ::testing::Not;
 using testing::Scene;
+using testing::validate;
 using Records = std::vector<rapidjson::Document>;
 
 Records parse(const MemoryOutput& output) {
@@ -262,25 +259,6 @@ TEST(NdjsonWriterTest, ReplacesMalformedUtf8InANameAndEscapesTheRest) {
   MemoryOutput output;
   ASSERT_TRUE(make_ndjson_writer(output, scene.context())->snapshot(Scene::snapshot()).ok());
   EXPECT_THAT(output.text(), HasSubstr("\"func\":\"na\xef\xbf\xbd\\u001B\\\"me\""));
-}
-
-/// Python's jsonschema, an implementation of the standard that is not ours, is asked. Returns its exit status.
-int validate(const std::string& ndjson) {
-  const std::filesystem::path path = std::filesystem::temp_directory_path() / ("schema-" + std::to_string(::getpid()));
-  std::ofstream(path) << ndjson;
-  const std::string command =
-      "/usr/bin/python3 -c '\n"
-      "import json, sys, jsonschema\n"
-      "schema = json.load(open(sys.argv[1]))\n"
-      "jsonschema.Draft202012Validator.check_schema(schema)\n"
-      "validator = jsonschema.Draft202012Validator(schema)\n"
-      "errors = [e for line in open(sys.argv[2]) for e in validator.iter_errors(json.loads(line))]\n"
-      "for error in errors: print(error.json_path, error.message, file=sys.stderr)\n"
-      "sys.exit(3 if errors else 0)' " TRACER_SOURCE_DIR "/docs/ndjson-schema.json " +
-      path.string();
-  const int status = std::system(command.c_str());
-  std::filesystem::remove(path);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 TEST(NdjsonSchemaTest, AcceptsWhatTheWriterWrites) { EXPECT_EQ(validate(scene_text()), 0); }

@@ -66,4 +66,8 @@ heap::ProcessSnapshot process_with(const std::vector<std::uint64_t>& live_bytes)
 /// Compares with tests/golden/`name`; with TRACER_UPDATE_GOLDEN=1 in the environment writes it instead.
 void expect_golden(const std::string& name, const std::string& text);
 
+/// Asks Python's jsonschema, an implementation of the standard that is not ours, whether all lines follow
+/// docs/ndjson-schema.json. Returns its exit status: 0 yes, 3 no.
+int validate(const std::string& ndjson);
+
 }  // namespace tracer::report::testing

@@ -2,8 +2,11 @@
 #include "report_fixture.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -267,6 +270,24 @@ void expect_golden(const std::string& name, const std::string& text) {
   std::ostringstream expected;
   expected << file.rdbuf();
   EXPECT_EQ(text, expected.str()) << "a wanted change: run again with TRACER_UPDATE_GOLDEN=1 and review the diff";
+}
+
+int validate(const std::string& ndjson) {
+  const std::filesystem::path path = std::filesystem::temp_directory_path() / ("schema-" + std::to_string(::getpid()));
+  std::ofstream(path) << ndjson;
+  const std::string command =
+      "/usr/bin/python3 -c '\n"
+      "import json, sys, jsonschema\n"
+      "schema = json.load(open(sys.argv[1]))\n"
+      "jsonschema.Draft202012Validator.check_schema(schema)\n"
+      "validator = jsonschema.Draft202012Validator(schema)\n"
+      "errors = [e for line in open(sys.argv[2]) for e in validator.iter_errors(json.loads(line))]\n"
+      "for error in errors: print(error.json_path, error.message, file=sys.stderr)\n"
+      "sys.exit(3 if errors else 0)' " TRACER_SOURCE_DIR "/docs/ndjson-schema.json " +
+      path.string();
+  const int status = std::system(command.c_str());
+  std::filesystem::remove(path);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 TEST(SceneTest, HasAStackForEverySite) {
