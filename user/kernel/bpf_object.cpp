@@ -320,6 +320,12 @@ Result<void> BpfObject::release_space(std::uint32_t space) {
   return Error(ErrorKind::kUnsupported, "an address space in use cannot be released");
 }
 
+bool BpfObject::knows_process(pid_t pid) const {
+  const std::uint32_t key = static_cast<std::uint32_t>(pid);
+  tr_process process{};
+  return bpf_map_lookup_elem(bpf_map__fd(impl_->skeleton->maps.processes), &key, &process) == 0;
+}
+
 Result<void> BpfObject::exclude_process(pid_t pid) {
   const std::uint32_t key = static_cast<std::uint32_t>(pid);
   const tr_process process{0, TR_NEVER_TRACED};

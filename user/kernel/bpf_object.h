@@ -109,6 +109,8 @@ class BpfObject {
 
   /// Makes a process traced in a new address space and returns that space's number.
   Result<std::uint32_t> add_process(pid_t pid, std::uint32_t hold);
+  /// Whether the kernel half knows the process, traced or not.
+  bool knows_process(pid_t pid) const;
   /// Makes sure that a process is never traced when all are.
   Result<void> exclude_process(pid_t pid);
   /// Changes when a process is held; it must be stopped or not have run yet, since the kernel half writes the entry at

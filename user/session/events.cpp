@@ -33,7 +33,7 @@ void Session::drain_events() {
   object_->drain_events([this](const tr_event& event) { handle_event(event); });
   refresh_changed();
   learn();
-  if (config_.all) read_mappings_for_stacks();
+  if (adopts()) read_mappings_for_stacks();
   settle_ended(false);
   tracker_->retire_unmapped();
 }
@@ -85,7 +85,7 @@ void Session::count_unanswered() {
 }
 
 void Session::handle_event(const tr_event& event) {
-  if (config_.all && (event.type == TR_EVENT_EXEC || event.type == TR_EVENT_EXIT)) return program_ended(event);
+  if (adopts() && (event.type == TR_EVENT_EXEC || event.type == TR_EVENT_EXIT)) return program_ended(event);
   switch (event.type) {
     case TR_EVENT_FORK:
       return process_forked(event);
@@ -110,8 +110,12 @@ void Session::process_forked(const tr_event& event) {
   refresh_changed();
   const auto child = static_cast<pid_t>(event.tgid);
   const tracing::TracedProcess* parent = tracker_->find_live(static_cast<pid_t>(event.value));
+  // Where each process has probes of its own the child gets them now, and must not inherit the word that it has them.
+  const bool inherits = parent != nullptr && !matcher_;
   tracing::TracedProcess& process =
-      parent == nullptr ? tracker_->add(child, event.space) : tracker_->add_fork(child, event.space, *parent);
+      inherits ? tracker_->add_fork(child, event.space, *parent) : tracker_->add(child, event.space);
+  identify(process);
+  if (matcher_) refresh(process, event.time_ns);
   report::ProcessEvent details;
   details.parent_pid = static_cast<pid_t>(event.value);
   emit(report::ProcessEvent::Kind::kFork, process, &details);
@@ -147,6 +151,8 @@ void Session::process_executed(const tr_event& event) {
   const auto pid = static_cast<pid_t>(event.tgid);
   tracing::TracedProcess* old = tracker_->find_live(pid);
   tracing::TracedProcess& process = tracker_->add(pid, event.space);
+  ++execs_[pid];
+  identify(process);
   refresh(process, event.time_ns);
   if (old != nullptr) {
     tracker_->replace(*old);
@@ -172,6 +178,7 @@ void Session::process_exited(const tr_event& event) {
   tracing::TracedProcess* process = tracker_->find_space(event.space);
   if (process == nullptr || process->ended || process->pid != static_cast<pid_t>(event.tgid)) return;
   refresh_changed();
+  execs_.erase(process->pid);
   report::ProcessEvent details;
   const int status = static_cast<int>(event.value);
   if (WIFEXITED(status)) details.exit_code = WEXITSTATUS(status);
@@ -179,8 +186,9 @@ void Session::process_exited(const tr_event& event) {
   emit(report::ProcessEvent::Kind::kExit, *process, &details);
   end_replaced([&](const Replaced& replaced) { return replaced.pid == process->pid; });
   // The files of the last process stay open for the names in the final report.
-  const bool is_last = std::ranges::none_of(
-      tracker_->processes(), [&](const auto& entry) { return entry.second.get() != process && !entry.second->ended; });
+  const bool is_last = !config_.all && std::ranges::none_of(tracker_->processes(), [&](const auto& entry) {
+    return entry.second.get() != process && !entry.second->ended;
+  });
   if (!is_last)
     tracker_->end(*process);
   else
@@ -221,7 +229,7 @@ report::LibraryEvent Session::describe(report::LibraryEvent::Kind kind, const li
 void Session::library_found(const library::Library& library, pid_t pid) {
   if (!open_modules_.insert(library.module_id()).second) return;
   // Of the whole machine's files most come and go: their names are looked up when they go.
-  if (began_ns_ != 0 && !config_.all && !is_starting(pid)) transient_modules_.insert(library.module_id());
+  if (began_ns_ != 0 && !adopts() && !is_starting(pid)) transient_modules_.insert(library.module_id());
   symbols::ModuleFile file;
   file.path = library.path();
   if (library.image()) file.build_id = library.image()->build_id();
@@ -324,7 +332,8 @@ void Session::tick() {
     if (const std::uint64_t removed = object_->remove_blocks_of_ended_spaces(); removed > 0)
       log::debug("removed {} blocks of ended processes", removed);
   }
-  if (config_.all) tick_machine(now);
+  if (mapping_events_) drain_mappings();
+  if (adopts()) tick_machine(now);
   // A stack whose owner was not known at its event.
   drain_events();
 }

@@ -17,6 +17,8 @@ namespace tracer::session {
 namespace {
 
 constexpr std::uint64_t kLookPeriodNs = 1'000'000'000;
+// Of so many processes each gets probes of its own.
+constexpr std::size_t kFewProcesses = 16;
 // Recording does not wait for the unwind tables of the whole machine: what has none yet is finished later.
 constexpr std::uint64_t kLongestTableWaitNs = 1'500'000'000;
 // How often mappings are read for stacks that wait for them.
@@ -32,20 +34,69 @@ void raise_file_limit() {
 
 }  // namespace
 
-Result<void> Session::attach_machine() {
-  raise_file_limit();
-  if (Result<void> excluded = object_->exclude_process(::getpid()); !excluded) return excluded;
-  for (const pid_t pid : config_.filter.excluded_pids) {
-    if (Result<void> excluded = object_->exclude_process(pid); !excluded) return excluded;
+/// Few processes are attached one by one, so that nobody else pays; with many, or when all are wanted, probes for all
+/// processes are cheaper, and miss nothing at the start of one.
+Result<void> Session::choose_arming() {
+  if (!config_.all || config_.filter.empty()) return {};
+  Result<proc::ProcessMatcher> matcher = proc::ProcessMatcher::create(config_.filter);
+  if (!matcher) return std::move(matcher).error();
+  const std::size_t found = matcher->find(kFewProcesses + 1).size();
+  if (found > kFewProcesses) {
+    log::verbose("more than {} processes pass the filters", kFewProcesses);
+    return {};
   }
+  log::verbose("{} processes pass the filters: each gets probes of its own, and so will new ones", found);
+  matcher_ = std::move(*matcher);
+  return {};
+}
+
+/// First the news, then what is there: nothing is missed in between.
+Result<void> Session::watch_mappings() {
+  raise_file_limit();
   if (Result<proc::CgroupTree> tree = proc::CgroupTree::open(); tree) cgroups_ = std::move(*tree);
-  // First the news, then what is there: nothing is missed in between.
   Result<kernel::MappingEvents> events = kernel::MappingEvents::open();
   if (!events) return std::move(events).error();
   mapping_events_ = std::move(*events);
   for (const int fd : mapping_events_->fds()) {
     if (Result<void> added = loop_->add(fd, [this] { drain_mappings(); }); !added) return added;
   }
+  return {};
+}
+
+Result<void> Session::attach_matching() {
+  if (Result<void> watching = watch_mappings(); !watching) return watching;
+  const std::uint64_t now = monotonic_ns();
+  for (const pid_t pid : matcher_->find(TR_MAX_SPACES)) attach_found(pid, now);
+  return {};
+}
+
+/// A process that passes the filters. One that ends meanwhile is nothing to speak of.
+void Session::attach_found(pid_t pid, std::uint64_t since_ns) {
+  // A child of a traced process, whose event is on its way.
+  if (object_->knows_process(pid)) return;
+  const Result<std::uint32_t> space = object_->add_process(pid, 0);
+  if (!space) return log::verbose("pid {}: {}", pid, space.error().message());
+  tracing::TracedProcess& process = tracker_->add(pid, *space);
+  identify(process);
+  emit(report::ProcessEvent::Kind::kAttach, process);
+  refresh(process, since_ns);
+}
+
+void Session::on_mapping(const kernel::MappingEvent& event) {
+  if (adopts()) return files_->on_mapping(event);
+  // A thread's id is that of its process here.
+  if (const tracing::TracedProcess* known = tracker_->find_live(event.pid))
+    changed_.try_emplace(known->space, event.time_ns);
+  else if (matcher_->matches(event.pid))
+    attach_found(event.pid, event.time_ns);
+}
+
+Result<void> Session::attach_machine() {
+  if (Result<void> excluded = object_->exclude_process(::getpid()); !excluded) return excluded;
+  for (const pid_t pid : config_.filter.excluded_pids) {
+    if (Result<void> excluded = object_->exclude_process(pid); !excluded) return excluded;
+  }
+  if (Result<void> watching = watch_mappings(); !watching) return watching;
   files_.emplace(*object_, *tracker_);
   return files_->scan();
 }
@@ -56,10 +107,16 @@ void Session::wait_for_tables_of_machine() {
 }
 
 void Session::drain_mappings() {
-  const std::uint64_t lost =
-      mapping_events_->drain([this](const kernel::MappingEvent& event) { files_->on_mapping(event); });
+  const std::uint64_t lost = mapping_events_->drain([this](const kernel::MappingEvent& event) { on_mapping(event); });
+  if (!adopts()) refresh_changed();
   if (lost == 0) return;
-  log::verbose("{} new mappings came faster than they could be read: reading those of all processes", lost);
+  log::verbose("{} new mappings came faster than they could be read: looking at all processes", lost);
+  if (!adopts()) {
+    for (const pid_t pid : matcher_->find(TR_MAX_SPACES)) {
+      if (tracker_->find_live(pid) == nullptr) attach_found(pid, monotonic_ns());
+    }
+    return;
+  }
   if (Result<void> read = files_->scan(); !read) log::verbose("{}", read.error().message());
 }
 
@@ -151,7 +208,6 @@ void Session::read_mappings_for_stacks() {
 }
 
 void Session::tick_machine(std::uint64_t now) {
-  drain_mappings();
   adopt_missed();
   for (const auto& [space, process] : tracker_->processes()) {
     if (!process->ended && object_->spaces()[space].users == 0) end_program(*process);

@@ -32,7 +32,8 @@ bool is_interrupted_again() {
 
 Result<Outcome> Session::run() {
   start_ns_ = monotonic_ns();
-  for (auto step : {&Session::open_control, &Session::open_outputs, &Session::load_kernel_half, &Session::start_loop}) {
+  for (auto step : {&Session::open_control, &Session::open_outputs, &Session::choose_arming, &Session::load_kernel_half,
+                    &Session::start_loop}) {
     if (Result<void> done = (this->*step)(); !done) return std::move(done).error();
   }
   report::RunInfo run;

@@ -16,6 +16,7 @@
 #include "kernel/mapping_events.h"
 #include "library/library_cache.h"
 #include "proc/cgroup.h"
+#include "proc/process_matcher.h"
 #include "proc/users.h"
 #include "session/command.h"
 #include "session/config.h"
@@ -80,6 +81,8 @@ class Session {
   void look_up_names(const library::Library& library);
   void forget_names(const library::Library& library);
   bool is_starting(pid_t pid) const;
+  /// Whether the kernel half adopts processes by itself.
+  bool adopts() const { return config_.all && !matcher_; }
   void make_way_for_writers();
   report::LibraryEvent describe(report::LibraryEvent::Kind kind, const library::Library& library) const;
   void handle_signal(int signal);
@@ -89,7 +92,12 @@ class Session {
   void reap_command();
 
   // The whole machine (machine.cpp).
+  Result<void> choose_arming();
+  Result<void> watch_mappings();
   Result<void> attach_machine();
+  Result<void> attach_matching();
+  void attach_found(pid_t pid, std::uint64_t since_ns);
+  void on_mapping(const kernel::MappingEvent& event);
   void wait_for_tables_of_machine();
   void drain_mappings();
   void process_adopted(std::uint32_t space, pid_t pid);
@@ -154,6 +162,8 @@ class Session {
   std::set<std::uint32_t> transient_modules_;       ///< libraries that were loaded while the trace ran
   std::map<std::uint32_t, std::size_t> named_;      ///< module → how many stacks have been asked for names from it
 
+  /// --all with filters that few processes pass: these are attached one by one, as --pid does, and nobody else pays.
+  std::optional<proc::ProcessMatcher> matcher_;
   proc::UserNames users_;
   std::optional<proc::CgroupTree> cgroups_;
   std::optional<kernel::MappingEvents> mapping_events_;

@@ -103,7 +103,7 @@ Result<void> Session::load_kernel_half() {
   config.min_size_bytes = config_.min_size_bytes;
   if (config_.max_size_bytes != 0) config.max_size_bytes = config_.max_size_bytes;
   config.backend = backend_;
-  config.all = config_.all;
+  config.all = adopts();
   if (Result<tr_filter> filter = kernel_filter(config_.filter); filter)
     config.filter = *filter;
   else
@@ -117,12 +117,12 @@ Result<void> Session::load_kernel_half() {
 
   cache_.emplace(tracing::wanted_names());
   using Scope = tracing::ProbeArmer::Scope;
-  const bool for_all = config_.follow || config_.all;
+  const bool for_all = !matcher_ && (config_.follow || config_.all);
   armer_.emplace(kernel::make_probe_attacher(backend_, *object_), for_all ? Scope::kAllProcesses : Scope::kOneProcess);
-  log::verbose("probes are armed {}", config_.all ? "for all processes, new ones included, and filtered in the kernel"
-                                      : config_.follow ? "for all processes and filtered in the kernel, since children "
-                                                         "are followed"
-                                                       : "for the traced processes only");
+  log::verbose("probes are armed {}", adopts() ? "for all processes, new ones included, and filtered in the kernel"
+                                      : for_all
+                                          ? "for all processes and filtered in the kernel, since children are followed"
+                                          : "for the traced processes only");
   // Off until recording begins: what is attached before it does not count, and may never be needed.
   if (config_.delay_ns != 0) (void)armer_->disarm_heap();
   tracker_.emplace(*object_, *cache_, *armer_);
@@ -150,7 +150,7 @@ void Session::use_unwind_tables() {
 /// Stacks are whole from the first one on.
 void Session::wait_for_tables() {
   if (!unwind_tables_) return;
-  if (config_.all)
+  if (adopts())
     wait_for_tables_of_machine();
   else
     unwind_tables_->wait();
@@ -210,7 +210,7 @@ Result<void> Session::start_command() {
 }
 
 Result<void> Session::attach_targets() {
-  if (config_.all) return attach_machine();
+  if (config_.all) return adopts() ? attach_machine() : attach_matching();
   if (!config_.command.empty()) return start_command();
   for (pid_t pid : config_.pids) {
     if (Result<void> attached = attach_pid(pid); !attached) return attached;
@@ -252,8 +252,10 @@ Result<void> Session::begin_recording() {
 
 void Session::announce() {
   if (config_.all) {
-    log::info("tracing all processes{} with {} probes, {} executable files; Ctrl-C ends with a report",
-              config_.filter.empty() ? "" : " that pass the filters", kernel::backend_name(backend_), files_->held());
+    const std::string what = adopts() ? fmt::format("{} executable files", files_->held())
+                                      : fmt::format("{} processes now", tracker_->processes().size());
+    log::info("tracing all processes{} with {} probes, {}; Ctrl-C ends with a report",
+              config_.filter.empty() ? "" : " that pass the filters", kernel::backend_name(backend_), what);
     return;
   }
   if (command_) {
