@@ -76,6 +76,7 @@ void MachineTable::add_snapshot(TableText& text, const heap::Snapshot& snapshot,
   add_groups(text, groups, columns);
   add_stacks(text, groups, Rank::kLive, kPeriodicFrames);
   const heap::MachineTotals& machine = *snapshot.machine;
+  text.line("");
   text.parts({fmt::format("machine: {} exited", counted_processes(machine.processes_exited_total)),
               "live " + bytes_in_blocks(machine.counters.live_bytes, machine.counters.live_objects),
               fmt::format("allocated {} in {}", format_bytes(machine.counters.alloc_bytes_total),
@@ -95,7 +96,10 @@ void MachineTable::add_last(TableText& text, const heap::Snapshot& snapshot, con
   if (!snapshot.complete()) title.emplace_back("(INCOMPLETE, see the end)");
   text.parts(title, Tone::kTitle);
   add_groups(text, groups, columns);
-  if (!age_limit.empty()) text.line(fmt::format("Stacks of blocks{}:", age_limit), Tone::kTitle);
+  if (!age_limit.empty()) {
+    text.line("");
+    text.line(fmt::format("Stacks of blocks{}:", age_limit), Tone::kTitle);
+  }
   add_stacks(text, groups, Rank::kLeaked, kAllFrames);
 }
 
@@ -122,7 +126,6 @@ void MachineTable::add_groups(TableText& text, const std::vector<heap::Group>& g
   if (shown < groups.size())
     text.line(row(format_bytes(held_by(groups, shown)), "", "", "") +
               fmt::format("  in {} more", format_count(groups.size() - shown)));
-  text.line("");
 }
 
 std::string MachineTable::row_of(const heap::Group& group, unsigned columns) const {
@@ -170,18 +173,19 @@ void MachineTable::add_stacks(TableText& text, const std::vector<heap::Group>& g
     const Ranking ranking = view_.rank(process, rank, kStacksEach);
     if (ranking.eligible == 0) continue;
     ++shown;
+    text.line("");
     text.parts({describe(process), bytes_in_blocks(ranking.eligible_bytes, ranking.eligible_objects),
                 ranking.shown.empty()
                     ? counted(ranking.eligible, "stack") + ", none passes the filters"
                     : fmt::format("top {} of {} by bytes", ranking.shown.size(), counted(ranking.eligible, "stack"))},
                Tone::kTitle);
     sites_.add(text, ranking, rank, most_frames);
-    text.line("");
   }
-  if (holding > shown)
-    text.line(fmt::format("(stacks of {} more that hold memory: --pid PID, or -f ndjson)",
-                          counted_processes(holding - shown)),
-              Tone::kFaint);
+  if (holding <= shown) return;
+  text.line("");
+  text.line(
+      fmt::format("(stacks of {} more that hold memory: --pid PID, or -f ndjson)", counted_processes(holding - shown)),
+      Tone::kFaint);
 }
 
 }  // namespace tracer::report
