@@ -181,6 +181,7 @@ void MachineTable::add_stacks(TableText& text, const std::vector<heap::Group>& g
                Tone::kTitle);
     sites_.add(text, ranking, rank, most_frames);
   }
+  if (shown == 0 && rank == Rank::kLeaked) text.line("  none");
   if (holding <= shown) return;
   text.line("");
   text.line(
