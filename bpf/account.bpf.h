@@ -3,7 +3,7 @@
 #ifndef TRACER_BPF_ACCOUNT_H
 #define TRACER_BPF_ACCOUNT_H
 
-#include "bpf/space.bpf.h"
+#include "bpf/sample.bpf.h"
 
 /* Attempts to raise the peak against other threads that raise it at the same instant. */
 #define TR_PEAK_TRIES 16
@@ -20,45 +20,53 @@ TR_INLINE void change_live_bytes(struct tr_space* space, __s64 delta) {
   }
 }
 
-TR_INLINE void add_young(__u32 stack_id, __u32 generation, __s64 objects, __s64 bytes) {
+TR_INLINE void add_young(__u32 stack_id, __u32 generation, __u64 units, __u64 bytes) {
   if (!is_young(generation)) return;
   struct tr_young* entry = bpf_map_lookup_elem(&young, &stack_id);
   if (!entry) return;
   __u32 slot = generation & (TR_YOUNG_SLOTS - 1);
-  __sync_fetch_and_add(&entry->objects[slot], objects);
+  __sync_fetch_and_add(&entry->units[slot], units);
   __sync_fetch_and_add(&entry->bytes[slot], bytes);
 }
 
 /* The block may have been freed during a pause and have come back: it is in user space's account of those. */
 TR_INLINE bool is_unverified(const struct tr_block* block) { return block->pause != (globals.pause & 0xffff); }
 
-TR_INLINE void account_unverified(__u32 stack_id, const struct tr_block* block) {
+TR_INLINE void account_unverified(__u32 stack_id, const struct tr_weight* weight) {
   struct tr_unverified* entry = bpf_map_lookup_elem(&unverified, &stack_id);
   if (!entry) return;
-  __sync_fetch_and_add(&entry->objects, -1);
-  __sync_fetch_and_add(&entry->bytes, -block->size);
+  __sync_fetch_and_add(&entry->units, -weight->units);
+  __sync_fetch_and_add(&entry->bytes, -weight->bytes);
 }
 
-/* A block was freed, and is out of `blocks` already. Live bytes of the space are the caller's business. */
-TR_INLINE void account_free(const struct tr_block* block) {
+/* A block was freed, and is out of `blocks` already. Returns the bytes that it stood for: live bytes of the space are
+ * the caller's business. */
+TR_INLINE __u64 account_free(const struct tr_block* block) {
   __u32 stack_id = block->stack_id;
+  struct tr_weight weight = weight_of(block);
   struct tr_stack* stack = bpf_map_lookup_elem(&stacks, &stack_id);
-  if (!stack) return;
-  __sync_fetch_and_add(&stack->free_objects, 1);
-  __sync_fetch_and_add(&stack->free_bytes, block->size);
-  __sync_fetch_and_add(&stack->birth_ticks, -(__u64)block->birth_tick);
-  add_young(stack_id, block->generation, -1, -(__s64)block->size);
-  if (is_unverified(block)) account_unverified(stack_id, block);
+  if (!stack) return weight.bytes;
+  __sync_fetch_and_add(&stack->free_units, weight.units);
+  __sync_fetch_and_add(&stack->free_bytes, weight.bytes);
+  __sync_fetch_and_add(&stack->birth_ticks, -weight.birth_ticks);
+  add_variance(stack_id, -weight.variance);
+  add_young(stack_id, block->generation, -weight.units, -weight.bytes);
+  if (is_unverified(block)) account_unverified(stack_id, &weight);
+  return weight.bytes;
 }
 
-TR_INLINE void account_alloc(const struct tr_block* block) {
+/* A block was entered into `blocks`. Returns the bytes that it stands for. */
+TR_INLINE __u64 account_alloc(const struct tr_block* block) {
   __u32 stack_id = block->stack_id;
+  struct tr_weight weight = weight_of(block);
   struct tr_stack* stack = bpf_map_lookup_elem(&stacks, &stack_id);
-  if (!stack) return;
-  __sync_fetch_and_add(&stack->alloc_objects, 1);
-  __sync_fetch_and_add(&stack->alloc_bytes, block->size);
-  __sync_fetch_and_add(&stack->birth_ticks, (__u64)block->birth_tick);
-  add_young(stack_id, block->generation, 1, (__s64)block->size);
+  if (!stack) return weight.bytes;
+  __sync_fetch_and_add(&stack->alloc_units, weight.units);
+  __sync_fetch_and_add(&stack->alloc_bytes, weight.bytes);
+  __sync_fetch_and_add(&stack->birth_ticks, weight.birth_ticks);
+  add_variance(stack_id, weight.variance);
+  add_young(stack_id, block->generation, weight.units, weight.bytes);
+  return weight.bytes;
 }
 
 /* Takes a block out of the books of live blocks. False when it is not in them. */
@@ -76,21 +84,20 @@ TR_INLINE bool miss_free(struct tr_space* space, const struct tr_block_key* key)
   struct tr_block old;
   if (!take_block(key, &old)) return false;
   if (!is_unverified(&old)) lose(TR_LOSS_FREE_MISSED);
-  account_free(&old);
-  change_live_bytes(space, -(__s64)old.size);
+  change_live_bytes(space, -account_free(&old));
   return true;
 }
 
-/* Enters a block. False when the table is full: nothing is accounted then but the loss. */
-TR_INLINE bool enter_block(struct tr_space* space, const struct tr_block_key* key, const struct tr_block* block) {
+/* Enters a block and returns the bytes that it stands for. None when the table is full: nothing is accounted then but
+ * the loss. */
+TR_INLINE __u64 enter_block(struct tr_space* space, const struct tr_block_key* key, const struct tr_block* block) {
   long error = bpf_map_update_elem(&blocks, key, block, BPF_NOEXIST);
   if (error && miss_free(space, key)) error = bpf_map_update_elem(&blocks, key, block, BPF_NOEXIST);
   if (error) {
     lose(TR_LOSS_BLOCKS_FULL);
-    return false;
+    return 0;
   }
-  account_alloc(block);
-  return true;
+  return account_alloc(block);
 }
 
 #endif

@@ -61,8 +61,7 @@ TR_INLINE void free_enter(struct tr_thread* t, struct tr_space* space, __u64 add
   struct tr_block block;
   if (!address) return;
   if (take_block(&key, &block)) {
-    account_free(&block);
-    change_live_bytes(space, -(__s64)block.size);
+    change_live_bytes(space, -account_free(&block));
     t->freed_address = address;
     t->freed_sp = sp;
     return;
@@ -72,7 +71,7 @@ TR_INLINE void free_enter(struct tr_thread* t, struct tr_space* space, __u64 add
     t->freed_address = 0;
     return;
   }
-  __sync_fetch_and_add(&space->free_unknown, 1);
+  count_unknown_free(space);
 }
 
 /* realloc takes the block out at once: when it returns, another thread may own the address already. */
@@ -89,8 +88,7 @@ TR_INLINE void put_back_block(struct tr_thread* t, struct tr_space* space) {
   if (error) {
     /* Somebody else has the address by now, or the table has filled up. */
     lose(error == -TR_EEXIST ? TR_LOSS_FREE_MISSED : TR_LOSS_BLOCKS_FULL);
-    account_free(&t->old);
-    change_live_bytes(space, -(__s64)t->old.size);
+    change_live_bytes(space, -account_free(&t->old));
   }
 }
 
@@ -104,6 +102,7 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
     lose(TR_LOSS_THREAD_STATE);
     return 0;
   }
+  count_event(t, space);
   if (t->space != space_id || t->serial != space->serial) {
     /* The thread's first call here, or its first after an exec: nothing of before is in flight. */
     t->space = space_id;
@@ -138,7 +137,7 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
 
   t->call = call;
   t->size = requested_size(ctx, cookie);
-  t->skip = t->size < config.min_size || t->size > config.max_size;
+  t->skip = skip_of(t, space);
   t->out_address = pointer;
   t->old_address = 0;
   t->old_known = 0;
@@ -174,11 +173,10 @@ TR_INLINE bool returned_block(const struct pt_regs* ctx, const struct tr_thread*
 TR_INLINE void realloc_failed(struct tr_thread* t, struct tr_space* space) {
   if (t->old_address && t->size == 0) {
     if (!t->old_known) {
-      __sync_fetch_and_add(&space->free_unknown, 1);
+      count_unknown_free(space);
       return;
     }
-    account_free(&t->old);
-    change_live_bytes(space, -(__s64)t->old.size);
+    change_live_bytes(space, -account_free(&t->old));
     return;
   }
   __sync_fetch_and_add(&space->failed_objects, 1);
@@ -188,25 +186,26 @@ TR_INLINE void realloc_failed(struct tr_thread* t, struct tr_space* space) {
 /* A successful call: one allocation, and for a realloc one free. */
 TR_INLINE void call_succeeded(struct tr_thread* t, struct tr_space* space, __u64 address) {
   struct tr_block_key key = block_key(t, address);
-  struct tr_block block = {.size = t->size, .pause = t->pause & 0xffff};
+  struct tr_block block = {.size = t->size, .level = t->call_level, .pause = t->pause & 0xffff};
   __s64 delta = 0;
+  /* Should its address be in the books, whose free was then not seen, the free of this one settles that. */
+  if (t->skip == TR_SKIP_UNSAMPLED && !t->old_known) return;
   finish_stack(t);
   block.stack_id = t->stack_id;
   if (t->old_known) {
     /* A block that grows keeps its age: a vector that leaks for an hour is an hour old. */
     block.birth_tick = t->old.birth_tick;
     block.generation = t->old.generation;
-    account_free(&t->old);
-    delta = -(__s64)t->old.size;
+    delta = -account_free(&t->old);
   } else {
     block.birth_tick = globals.tick;
     block.generation = globals.generation;
-    if (t->old_address) __sync_fetch_and_add(&space->free_unknown, 1);
+    if (t->old_address) count_unknown_free(space);
   }
-  if (t->skip)
+  if (t->skip == TR_SKIP_FILTERED)
     miss_free(space, &key);
-  else if (enter_block(space, &key, &block))
-    delta += (__s64)t->size;
+  else if (t->skip == TR_SKIP_NONE)
+    delta += enter_block(space, &key, &block);
   if (t->freed_address == address) t->freed_address = 0;
   change_live_bytes(space, delta);
 }

@@ -111,6 +111,16 @@ struct {
   __type(value, struct tr_unverified);
 } unverified SEC(".maps");
 
+/* The square of the standard error of the live bytes of a stack, by its id, in units of TR_VARIANCE_UNIT; 0 without
+ * sampling. Written by the heap programs. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1024);
+  __type(key, __u32);
+  __type(value, __u64);
+} variances SEC(".maps");
+
 /* The frames of stacks. Written before the stack's id is published. Full: stacks_full. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);

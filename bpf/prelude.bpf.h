@@ -47,18 +47,23 @@ struct tr_range {
 struct tr_thread {
   __u64 sp; /* stack pointer at the entry of the call in flight, 0 when there is none */
   __u64 size;
-  __u64 out_address;   /* ALLOC_OUT: where the block's address will be stored */
-  __u64 old_address;   /* REALLOC: the block given, 0 for none */
-  struct tr_block old; /* REALLOC: its books, if old_known */
-  __u64 freed_address; /* the last block freed, to know an inner free of the same block … */
-  __u64 freed_sp;      /* … by its deeper stack */
+  __s64 sample_gap;      /* bytes to the next sample … */
+  __u64 sample_distance; /* … and in the mean */
+  __u32 sample_level;    /* tr_space.sample_level that the two are for; 0: none yet */
+  __u32 events;          /* calls that tr_space.events does not know of yet */
+  __u64 out_address;     /* ALLOC_OUT: where the block's address will be stored */
+  __u64 old_address;     /* REALLOC: the block given, 0 for none */
+  struct tr_block old;   /* REALLOC: its books, if old_known */
+  __u64 freed_address;   /* the last block freed, to know an inner free of the same block … */
+  __u64 freed_sp;        /* … by its deeper stack */
   __u32 space;
   __u32 stack_id;
   __u32 call; /* enum tr_call of the call in flight */
   __u32 old_known;
-  __u32 skip;   /* the size is filtered out: the result is not recorded */
-  __u32 serial; /* of the space */
-  __u32 pause;  /* tr_globals.pause at the entry of the call in flight */
+  __u32 skip;       /* enum tr_skip: the result is not recorded */
+  __u32 call_level; /* sampling level of the call in flight; 0: the block stands for itself */
+  __u32 serial;     /* of the space */
+  __u32 pause;      /* tr_globals.pause at the entry of the call in flight */
   __u32 frame_count;
   __u32 stack_end;       /* enum tr_stack_end */
   struct tr_walk walk;   /* where the walk of the stack has come to */
@@ -66,10 +71,9 @@ struct tr_thread {
   __u32 range_layout;    /* … and the layout of the address space at that time */
   __u32 announcements;   /* tr_stack.announcements of the stack being taken */
   __u32 is_last_try;     /* the stack is being finished at the return of the call */
-  __u32 padding;
-  __u64 hash;         /* of the frames so far */
-  __u64 window_start; /* target memory that `window` holds a copy of: part of the stack being walked … */
-  __u64 window_size;  /* … this many bytes of it */
+  __u64 hash;            /* of the frames so far */
+  __u64 window_start;    /* target memory that `window` holds a copy of: part of the stack being walked … */
+  __u64 window_size;     /* … this many bytes of it */
   __u64 window[TR_WINDOW_WORDS];
   __u64 frames[TR_MAX_FRAMES];
 };

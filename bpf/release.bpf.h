@@ -13,9 +13,11 @@ TR_INLINE void clear_totals(__u32 stack_id) {
   struct tr_stack no_stack = {};
   struct tr_young no_young = {};
   struct tr_unverified no_unverified = {};
+  __u64 no_variance = 0;
   bpf_map_update_elem(&stacks, &stack_id, &no_stack, BPF_ANY);
   bpf_map_update_elem(&young, &stack_id, &no_young, BPF_ANY);
   bpf_map_update_elem(&unverified, &stack_id, &no_unverified, BPF_ANY);
+  bpf_map_update_elem(&variances, &stack_id, &no_variance, BPF_ANY);
 }
 
 struct tr_releasing {

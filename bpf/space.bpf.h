@@ -76,6 +76,8 @@ TR_INLINE __u32 begin_space(__u32 tgid, __u32 parent, const struct tr_origin* or
   space->users = 1;
   space->parent = parent;
   bpf_map_update_elem(&origins, &id, origin, BPF_ANY);
+  space->sample_level = config.sample_level;
+  space->sampled = config.sample_level != 0;
   return id;
 }
 

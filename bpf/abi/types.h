@@ -8,8 +8,8 @@
  *   tr_process[tgid 4242]      { space 1 }
  *   tr_space[1]                { tgid 4242, live_bytes 100, peak_bytes 200, … }
  *   tr_module[2]               { inode 1234, device 8:1, generation 77, … path "libc.so.6" }
- *   tr_stack[7]                { space 1, frame_count 3, first_chunk 12, alloc_objects 2, alloc_bytes 200,
- *                                free_objects 1, … }
+ *   tr_stack[7]                { space 1, frame_count 3, first_chunk 12, alloc_units 2048, alloc_bytes 200,
+ *                                free_units 1024, … }
  *   tr_stack_chunk[12]         { module 2 + offset of malloc, module 1 + offset in the caller, … }
  *   tr_block[space 1, 0x5555…] { size 100, stack_id 7 }
  *
@@ -46,6 +46,15 @@
 /* Files that stacks can mention, numbered from 1; 0 is code of no file (JIT). */
 #define TR_MAX_MODULES 32000
 #define TR_MODULE_PATH 224
+/* Blocks are counted in units of 1/1024: a sampled one stands for a number of blocks that is not whole. */
+#define TR_OBJECT_UNITS 1024
+/* Sampling distances; the bounds keep what is computed from them within 64 bits, and its rounding below 1/1000. */
+#define TR_LEAST_SAMPLE_BYTES 1024ULL
+#define TR_MOST_SAMPLE_BYTES (1ULL << 30)
+#define TR_SAMPLE_LEVELS 32
+#define TR_LEVEL_MUTED 0xffff
+/* Square bytes in the unit of the map `variances`. */
+#define TR_VARIANCE_UNIT 1024
 /* Stack ids: 0 is none. From tr_config.max_stacks on follow those that take, one per address space, what has no stack
  * of its own. */
 #define TR_NO_STACK 0
@@ -143,7 +152,8 @@ struct tr_block_key {
 TR_ASSERT_SIZE(struct tr_block_key, 16);
 
 struct tr_block {
-  __u64 size;            /* requested bytes */
+  __u64 size : 56;       /* requested bytes; no address space is larger */
+  __u64 level : 8;       /* tr_space.sample_level that it was sampled at; 0: it stands for itself */
   __u64 birth_tick : 48; /* tr_globals.tick when it was allocated; a realloc keeps it */
   __u64 pause : 16;      /* tr_globals.pause when it was entered: in an older one it may have been freed unseen */
   __u32 stack_id;
@@ -151,7 +161,8 @@ struct tr_block {
 };
 TR_ASSERT_SIZE(struct tr_block, 24);
 
-/* One stack of one address space, with its totals: a cache line. Live = alloc - free. */
+/* One stack of one address space, with its totals: a cache line. Live = alloc - free. Where blocks are sampled, all of
+ * this and of what follows are sums of the weights of those that were recorded: estimates of what there was. */
 struct tr_stack {
   __u64 hash;
   __u32 first_chunk;
@@ -161,9 +172,9 @@ struct tr_stack {
   __u32
       announcements; /* with a frame of TR_MODULE_UNKNOWN, or TR_END_RAW: tr_space.announcements when it was taken; else
                          0 */
-  __u64 alloc_objects;
+  __u64 alloc_units; /* of 1/TR_OBJECT_UNITS block */
   __u64 alloc_bytes;
-  __u64 free_objects;
+  __u64 free_units;
   __u64 free_bytes;
   __u64 birth_ticks; /* sum of birth_tick over the live blocks */
 };
@@ -177,7 +188,7 @@ TR_ASSERT_SIZE(struct tr_stack, 64);
  * without a look at any single block.
  */
 struct tr_young {
-  __u64 objects[TR_YOUNG_SLOTS];
+  __u64 units[TR_YOUNG_SLOTS];
   __u64 bytes[TR_YOUNG_SLOTS];
 };
 TR_ASSERT_SIZE(struct tr_young, 128);
@@ -186,7 +197,7 @@ TR_ASSERT_SIZE(struct tr_young, 128);
  * since.
  */
 struct tr_unverified {
-  __u64 objects;
+  __u64 units;
   __u64 bytes;
 };
 TR_ASSERT_SIZE(struct tr_unverified, 16);
@@ -214,9 +225,13 @@ struct tr_space {
   __u32 announcements;  /* of its dynamic linker */
   __u32 serial;         /* no two spaces of a run have the same */
   __u32 newest_stack;   /* the stack that was stored last, 0 for none; see tr_stack_link */
-  __u32 padding;
+  /* 0: every allocation is recorded; n: one in config.sample_bytes << (n - 1) bytes; TR_LEVEL_MUTED: nothing at all.
+   * Set by user space at any time; what is in the books keeps the level that it was recorded at. */
+  __u16 sample_level;
+  __u16 sampled; /* sample_level is or was above 0: blocks that are not in the books may be live */
+  __u64 events;  /* calls of allocator functions that ran the entry program, inner ones too, up to 63 per thread less */
 };
-TR_ASSERT_SIZE(struct tr_space, 64);
+TR_ASSERT_SIZE(struct tr_space, 72);
 
 /* Who an address space belongs to, as of the moment at which it began; not written for those that user space begins. */
 struct tr_origin {
@@ -344,10 +359,11 @@ struct tr_config {
   __u32 max_chunks;
   __u32 use_tables; /* 1: stacks are walked by unwind tables; 0: by frame pointers */
   __u32 all;        /* 1: every process is traced that passes tr_filter, from its first allocation on */
-  __u32 padding;
+  __u32 sample_level; /* of address spaces at their beginning */
   __u64 min_size; /* smaller requests are not recorded */
   __u64 max_size;
+  __u64 sample_bytes; /* the sampling distance at level 1, also where nothing is sampled to begin with */
 };
-TR_ASSERT_SIZE(struct tr_config, 48);
+TR_ASSERT_SIZE(struct tr_config, 56);
 
 #endif

@@ -102,7 +102,7 @@ TEST_F(AccountTest, AnAddressHandedOutTwiceIsAMissedFree) {
   EXPECT_EQ(space(space_).live_bytes, 30U);
   EXPECT_EQ(space(space_).peak_bytes, 100U);
   EXPECT_EQ(totals(), (Totals{2, 130, 1, 100, 0}));
-  EXPECT_EQ(stack(first).free_objects, 1U);
+  EXPECT_EQ(totals_of(stack(first)).free_objects, 1U);
   EXPECT_EQ(block(at(0))->size, 30U);
   EXPECT_EQ(young(), (Pair{1, 30}));
 }

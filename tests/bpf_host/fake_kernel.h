@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -102,6 +103,7 @@ class FakeKernel {
   std::map<std::uint32_t, std::vector<host_mapping>> mappings;
   int busy_lookups = 0;  ///< so many look-ups of mappings still fail
   std::uint64_t time_ns = 0;
+  std::mt19937 random;                 ///< what the kernel's random numbers are
   std::vector<std::uint32_t> signals;  ///< those sent, in order
   bool has_thread_memory = true;       ///< false: no new storage for threads
 

@@ -80,7 +80,7 @@ HostTest::HostTest() : space_((kernel_.reset(), 0)), main_(kTgid, kTgid) {
   globals_.next_serial = 1;
   globals_.next_stack = 1;
   globals_.next_module = 1;
-  for (const char* by_stack : {"stacks", "young", "unverified"})
+  for (const char* by_stack : {"stacks", "young", "unverified", "variances"})
     kernel_.set_capacity(by_stack, kStackCapacity + TR_MAX_SPACES);
   config_ = {.follow = 1,
              .count_layout = 0,
@@ -91,7 +91,10 @@ HostTest::HostTest() : space_((kernel_.reset(), 0)), main_(kTgid, kTgid) {
              .all = 0,
              .padding = 0,
              .min_size = 0,
-             .max_size = ~0ULL};
+             .max_size = ~0ULL,
+             .sample_bytes = 1024,
+             .sample_level = 0,
+             .padding = 0};
   space_ = attach(kTgid);
 }
 
@@ -102,9 +105,15 @@ std::uint32_t HostTest::attach(std::uint32_t tgid, std::uint32_t hold) {
   space(id).serial = globals_.next_serial++;
   space(id).tgid = tgid;
   space(id).users = 1;
+  sample(id, static_cast<std::uint16_t>(config_.sample_level));
   const tr_process process{id, hold};
   kernel_.map("processes").update(&tgid, &process, 0);
   return id;
+}
+
+void HostTest::sample(std::uint32_t of_space, std::uint16_t level) {
+  if (level != 0) space(of_space).sampled = 1;
+  space(of_space).sample_level = level;
 }
 
 std::vector<std::uint32_t> HostTest::stack_ids() const {
@@ -117,7 +126,7 @@ std::vector<std::uint32_t> HostTest::stack_ids() const {
 void HostTest::advance_generation() {
   const std::uint32_t slot = (globals_.generation + 2) % TR_YOUNG_SLOTS;
   for (const std::uint32_t id : stack_ids()) {
-    kernel_.at<tr_young>("young", id).objects[slot] = 0;
+    kernel_.at<tr_young>("young", id).units[slot] = 0;
     kernel_.at<tr_young>("young", id).bytes[slot] = 0;
   }
   ++globals_.generation;
@@ -128,18 +137,18 @@ void HostTest::pause(const std::function<void()>& meanwhile) {
   meanwhile();
   ++globals_.pause;
   for (const std::uint32_t id : stack_ids()) {
-    const Totals of = totals_of(stack(id));
-    kernel_.at<tr_unverified>("unverified", id) = {of.live_objects(), of.live_bytes()};
+    const tr_stack& of = stack(id);
+    kernel_.at<tr_unverified>("unverified", id) = {of.alloc_units - of.free_units, of.alloc_bytes - of.free_bytes};
     kernel_.at<tr_young>("young", id) = {};
   }
   globals_.generation += TR_YOUNG_WINDOW;
   globals_.recording = 1;
 }
 
-tr_unverified HostTest::unverified() {
-  tr_unverified out{};
+Unverified HostTest::unverified() {
+  Unverified out;
   for (const std::uint32_t id : stack_ids()) {
-    out.objects += kernel_.at<tr_unverified>("unverified", id).objects;
+    out.objects += objects_of(kernel_.at<tr_unverified>("unverified", id).units);
     out.bytes += kernel_.at<tr_unverified>("unverified", id).bytes;
   }
   return out;
@@ -167,7 +176,8 @@ std::vector<std::uint64_t> HostTest::frames(std::uint32_t stack_id) {
 }
 
 Totals HostTest::totals_of(const tr_stack& stack) {
-  return {stack.alloc_objects, stack.alloc_bytes, stack.free_objects, stack.free_bytes, stack.birth_ticks};
+  return {objects_of(stack.alloc_units), stack.alloc_bytes, objects_of(stack.free_units), stack.free_bytes,
+          stack.birth_ticks};
 }
 
 Totals HostTest::totals(std::uint32_t of_space) {
@@ -183,7 +193,7 @@ std::pair<std::uint64_t, std::uint64_t> HostTest::young() {
   for (const std::uint32_t id : stack_ids()) {
     const auto& entry = kernel_.at<tr_young>("young", id);
     for (std::uint32_t age = 0; age < TR_YOUNG_WINDOW; ++age) {
-      objects += entry.objects[(globals_.generation - age) % TR_YOUNG_SLOTS];
+      objects += objects_of(entry.units[(globals_.generation - age) % TR_YOUNG_SLOTS]);
       bytes += entry.bytes[(globals_.generation - age) % TR_YOUNG_SLOTS];
     }
   }

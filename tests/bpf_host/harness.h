@@ -87,6 +87,15 @@ struct Totals {
   bool operator==(const Totals&) const = default;
 };
 
+/// Of live blocks, those of before a pause.
+struct Unverified {
+  std::uint64_t objects = 0;
+  std::uint64_t bytes = 0;
+};
+
+/// Whole blocks, rounded.
+constexpr std::uint64_t objects_of(std::uint64_t units) { return (units + TR_OBJECT_UNITS / 2) / TR_OBJECT_UNITS; }
+
 /// A fresh kernel with one traced process, recording.
 class HostTest : public testing::Test {
  protected:
@@ -95,12 +104,14 @@ class HostTest : public testing::Test {
 
   /// As the tracer attaches: a new space, and the process in it.
   std::uint32_t attach(std::uint32_t tgid, std::uint32_t hold = 0);
+  /// As user space changes the sampling distance of an address space.
+  void sample(std::uint32_t of_space, std::uint16_t level);
   /// As user space ends a generation.
   void advance_generation();
   /// As user space interrupts recording, with `meanwhile` done unseen.
   void pause(const std::function<void()>& meanwhile = [] {});
   std::uint32_t no_stack(std::uint32_t of_space) const { return config_.max_stacks + of_space; }
-  tr_unverified unverified();  ///< over all stacks
+  Unverified unverified();  ///< over all stacks
   /// Every stack that has been given out, the spaces' own included.
   std::vector<std::uint32_t> stack_ids() const;
 

@@ -155,6 +155,15 @@ void host_process_exit(const struct host_task* task) {
   run_with_arguments(process_exit, &kernel, (struct kernel_task*)0);
 }
 
+__u64 host_negative_log(__u32 random) { return negative_log(random); }
+
+struct host_weight host_weigh(__u64 size, __u64 distance, __u64 birth_tick) {
+  struct tr_weight weight = {0};
+  weigh(&weight, size, distance, birth_tick);
+  struct host_weight out = {weight.units, weight.bytes, weight.variance, weight.birth_ticks};
+  return out;
+}
+
 struct tr_globals* host_globals(void) {
   return &globals;
 }
@@ -182,6 +191,7 @@ const struct host_map* host_maps(__u32* count) {
       TR_HOST_MAP(stacks),
       TR_HOST_MAP(young),
       TR_HOST_MAP(unverified),
+      TR_HOST_MAP(variances),
       TR_HOST_MAP(stack_chunks),
       TR_HOST_MAP(modules),
       TR_HOST_MAP(module_info),

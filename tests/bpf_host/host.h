@@ -93,6 +93,17 @@ void host_process_fork(const struct host_task* parent, const struct host_task* c
 void host_process_exec(const struct host_task* task);
 void host_process_exit(const struct host_task* task);
 
+/* Parts of bpf/sample.bpf.h. 2^32 times -ln((random + 1/2) / 2^32): */
+__u64 host_negative_log(__u32 random);
+/* What a sampled block adds to the books: */
+struct host_weight {
+  __u64 units;
+  __u64 bytes;
+  __u64 variance;
+  __u64 birth_ticks;
+};
+struct host_weight host_weigh(__u64 size, __u64 distance, __u64 birth_tick);
+
 struct tr_globals* host_globals(void);
 /* Read-only in the kernel; tests set it before programs run, like the loader. */
 struct tr_config* host_config(void);

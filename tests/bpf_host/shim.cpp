@@ -119,6 +119,7 @@ void FakeKernel::reset() {
   time_ns = 0;
   signals.clear();
   has_thread_memory = true;
+  random.seed();
   interruption_ = {};
 }
 
@@ -284,6 +285,8 @@ long bpf_probe_read_user(void* out, __u32 size, const void* address) {
 }
 
 __u64 bpf_ktime_get_ns(void) { return FakeKernel::instance().time_ns; }
+
+__u32 bpf_get_prandom_u32(void) { return static_cast<__u32>(FakeKernel::instance().random()); }
 
 long bpf_send_signal(__u32 signal) {
   FakeKernel::instance().signals.push_back(signal);

@@ -43,6 +43,7 @@ void bpf_ringbuf_discard_dynptr(struct bpf_dynptr* record, __u64 flags);
 void* bpf_dynptr_data(const struct bpf_dynptr* record, __u32 offset, __u32 size);
 long bpf_probe_read_user(void* out, __u32 size, const void* address);
 __u64 bpf_ktime_get_ns(void);
+__u32 bpf_get_prandom_u32(void);
 long bpf_send_signal(__u32 signal);
 long bpf_probe_read_kernel_str(void* out, __u32 size, const void* text);
 

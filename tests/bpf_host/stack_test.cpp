@@ -37,7 +37,7 @@ TEST_F(StackTest, EqualStacksAreOne) {
   EXPECT_NE(a, b);
   EXPECT_EQ(malloc_from(a_), a);
   EXPECT_EQ(malloc_from(b_), b);
-  EXPECT_EQ(stack(a).alloc_objects, 2U);
+  EXPECT_EQ(totals_of(stack(a)).alloc_objects, 2U);
   EXPECT_EQ(kernel_.map("stack_ids").size(), 2U);
 }
 
@@ -60,7 +60,7 @@ TEST_F(StackTest, AStackIsAnnouncedOnceWithItsNumber) {
 
 TEST_F(StackTest, AStackThatFindsNoRoomForItsEventIsStoredAllTheSame) {
   kernel_.set_capacity("events", 0);
-  EXPECT_EQ(stack(malloc_from(a_)).alloc_objects, 1U);
+  EXPECT_EQ(totals_of(stack(malloc_from(a_))).alloc_objects, 1U);
   EXPECT_EQ(lost(), 0U);
 }
 
@@ -112,7 +112,7 @@ TEST_F(StackTest, AStackWhoseHashIsTakenIsStoredUnderTheNextKey) {
   EXPECT_EQ(stack(neighbour).hash, key + 1);
   EXPECT_EQ(frames(neighbour), frames(a));
   EXPECT_EQ(malloc_from(a_), neighbour) << "found again past the collision";
-  EXPECT_EQ(stack(b).alloc_objects, 1U);
+  EXPECT_EQ(totals_of(stack(b)).alloc_objects, 1U);
   EXPECT_EQ(lost(), 0U);
 }
 
@@ -148,9 +148,9 @@ TEST_F(StackTest, WhenStacksAreUsedUpTotalsGoToTheSpacesOwnEntryExactly) {
   main_.free(kHeap);
   EXPECT_EQ(lost(TR_LOSS_STACKS_FULL), 2U);
   const tr_stack& rest = stack(no_stack(space_));
-  EXPECT_EQ(rest.alloc_objects, 2U);
+  EXPECT_EQ(totals_of(rest).alloc_objects, 2U);
   EXPECT_EQ(rest.alloc_bytes, 340U);
-  EXPECT_EQ(rest.free_objects, 1U);
+  EXPECT_EQ(totals_of(rest).free_objects, 1U);
   EXPECT_EQ(rest.free_bytes, 300U);
   EXPECT_EQ(malloc_from(a_), a) << "what is stored is found as before";
   EXPECT_EQ(globals_.next_stack, config_.max_stacks) << "the counter does not run away";
@@ -192,7 +192,7 @@ TEST_F(StackTest, AThreadThatComesSecondWithTheSameStackUsesTheFirstOnesEntry) {
   main_.set_callers(a_);
   main_.malloc(1, kHeap);
   EXPECT_EQ(stack_id(kHeap), first);
-  EXPECT_EQ(stack(first).alloc_objects, 2U);
+  EXPECT_EQ(totals_of(stack(first)).alloc_objects, 2U);
   EXPECT_EQ(lost(), 0U);
 
   const std::uint32_t before = globals_.next_stack;
@@ -207,7 +207,7 @@ TEST_F(StackTest, AThreadThatComesSecondWithAnotherStackUnderTheSameHashMovesOn)
                            [&] { forge(stack(globals_.next_stack - 1).hash, b); });
   const std::uint32_t a = malloc_from(a_);
   EXPECT_NE(a, b);
-  EXPECT_EQ(stack(a).alloc_objects, 1U);
+  EXPECT_EQ(totals_of(stack(a)).alloc_objects, 1U);
   EXPECT_EQ(frames(a)[1], a_[0]);
   EXPECT_EQ(malloc_from(a_), a);
   EXPECT_EQ(lost(), 0U);

@@ -42,7 +42,9 @@ HeapCounters& HeapCounters::operator+=(const HeapCounters& other) {
   live_bytes += other.live_bytes;
   unverified_objects += other.unverified_objects;
   unverified_bytes += other.unverified_bytes;
+  live_variance += other.live_variance;
   peak_bytes += other.peak_bytes;
+  estimated = estimated || other.estimated;
   for (std::size_t i = 0; i < kStackEndCount; ++i) stack_ends[i] += other.stack_ends[i];
   return *this;
 }

@@ -19,7 +19,7 @@ namespace tracer::heap {
 /// Index: StackEnd.
 using StackEndCounts = std::array<std::uint64_t, kStackEndCount>;
 
-/// Exact totals of one stack since recording began. Bytes are requested bytes.
+/// Totals of one stack since recording began. Bytes are requested bytes. Estimates, if its process has `estimated`.
 struct SiteTotals {
   StackId stack_id = 0;
   std::uint64_t alloc_objects = 0;
@@ -31,10 +31,11 @@ struct SiteTotals {
   std::uint64_t unverified_objects = 0;  ///< of the live ones, those of before a pause, which may have been freed in it
   std::uint64_t unverified_bytes = 0;
   std::uint64_t mean_age_ns = 0;  ///< mean age of the live blocks; 0 when there are none
+  double live_variance = 0;       ///< square of the standard error of live_bytes(), in square bytes; 0: exact
 
   std::uint64_t live_objects() const { return alloc_objects - free_objects; }
   std::uint64_t live_bytes() const { return alloc_bytes - free_bytes; }
-  /// Live for certain and older than --older.
+  /// Live for certain and older than --older. Nothing is known of blocks that were not sampled.
   std::uint64_t leak_objects() const { return less(live_objects(), young_objects + unverified_objects); }
   std::uint64_t leak_bytes() const { return less(live_bytes(), young_bytes + unverified_bytes); }
 
@@ -54,8 +55,10 @@ struct HeapCounters {
   std::uint64_t live_bytes = 0;
   std::uint64_t unverified_objects = 0;  ///< of the live ones, see SiteTotals
   std::uint64_t unverified_bytes = 0;
-  std::uint64_t peak_bytes = 0;  ///< highest live_bytes ever, exact, not per snapshot; of several heaps added up
+  double live_variance = 0;      ///< see SiteTotals
+  std::uint64_t peak_bytes = 0;  ///< highest live_bytes ever, not per snapshot; of several heaps added up
   StackEndCounts stack_ends{};   ///< allocations by the end of their stack
+  bool estimated = false;  ///< blocks and bytes are estimated from a sample, and free_unknown_total says nothing
 
   HeapCounters& operator+=(const HeapCounters& other);
 };

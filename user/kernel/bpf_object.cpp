@@ -24,8 +24,8 @@ namespace {
 
 // What one entry costs: hash element with key and value, its share of the buckets.
 constexpr std::uint64_t kBytesPerBlock = 104;
-constexpr std::uint64_t kBytesPerStack =
-    sizeof(tr_stack) + sizeof(tr_young) + sizeof(tr_unverified) + 2 * 104 + 2 * sizeof(tr_stack_chunk) + 16;
+constexpr std::uint64_t kBytesPerStack = sizeof(tr_stack) + sizeof(tr_young) + sizeof(tr_unverified) +
+                                         sizeof(std::uint64_t) + 2 * 104 + 2 * sizeof(tr_stack_chunk) + 16;
 constexpr std::uint32_t kChunksPerStack = 2;
 
 std::string g_last_libbpf_warning;
@@ -46,6 +46,8 @@ int print_libbpf(libbpf_print_level level, const char* format, va_list arguments
 constexpr int kMostIdentifyTries = 100'000;
 // Bytes; programs that start and end by the thousand have three events each.
 constexpr std::uint32_t kEventsOfMachine = 2U << 20;
+// Where sampling begins when it was not asked for.
+constexpr std::uint64_t kDefaultSampleBytes = 512ULL << 10;
 
 struct SkeletonDeleter {
   void operator()(tracer_bpf* skeleton) const noexcept { tracer_bpf__destroy(skeleton); }
@@ -72,6 +74,10 @@ Capacity Capacity::of_budget(std::uint64_t max_memory_bytes, bool use_tables, bo
   return capacity;
 }
 
+bool sample_distance_fits(std::uint64_t bytes) {
+  return bytes >= TR_LEAST_SAMPLE_BYTES && bytes <= TR_MOST_SAMPLE_BYTES;
+}
+
 class BpfObject::Impl {
  public:
   std::unique_ptr<tracer_bpf, SkeletonDeleter> skeleton;
@@ -81,6 +87,7 @@ class BpfObject::Impl {
   MapMemory chunks;
   MapMemory young;
   MapMemory unverified;
+  MapMemory variances;
   MapMemory origins;
   MapMemory stack_links;
   MapMemory modules;
@@ -100,6 +107,8 @@ class BpfObject::Impl {
   Result<void> attach_layout_events();
   int run(bpf_program* program, std::uint64_t argument);
   Result<int> ask_about(int fd, bpf_program* program);
+  template <typename Visit>
+  void for_each_block(Visit&& visit) const;
 
  private:
   static int on_event(void* self, void* data, std::size_t size) noexcept;
@@ -135,6 +144,8 @@ Result<void> BpfObject::Impl::open() {
   skeleton->rodata->filter = config.filter;
   settings.min_size = config.min_size_bytes;
   settings.max_size = config.max_size_bytes;
+  settings.sample_bytes = config.sample_bytes == 0 ? kDefaultSampleBytes : config.sample_bytes;
+  settings.sample_level = config.sample_bytes == 0 ? 0 : 1;
   skeleton->bss->globals.next_space = 1;
   skeleton->bss->globals.next_serial = 1;
   skeleton->bss->globals.next_stack = 1;
@@ -143,7 +154,7 @@ Result<void> BpfObject::Impl::open() {
   auto& maps = skeleton->maps;
   bpf_map__set_max_entries(maps.blocks, config.capacity.blocks);
   // Behind the stacks one for each address space; see no_stack_of().
-  for (bpf_map* by_stack : {maps.stacks, maps.young, maps.unverified})
+  for (bpf_map* by_stack : {maps.stacks, maps.young, maps.unverified, maps.variances})
     bpf_map__set_max_entries(by_stack, config.capacity.stacks + TR_MAX_SPACES);
   bpf_map__set_max_entries(maps.stack_links, config.capacity.stacks);
   bpf_map__set_max_entries(maps.free_stacks, config.capacity.stacks);
@@ -181,9 +192,9 @@ Result<void> BpfObject::Impl::map_memory() {
   const auto& maps = skeleton->maps;
   for (const View& view :
        {View{&spaces, maps.spaces}, View{&stacks, maps.stacks}, View{&chunks, maps.stack_chunks},
-        View{&young, maps.young}, View{&unverified, maps.unverified}, View{&modules, maps.module_info},
-        View{&origins, maps.origins}, View{&stack_links, maps.stack_links}, View{&tables, maps.tables},
-        View{&unwind_words, maps.unwind_words}, View{&rules, maps.rules}}) {
+        View{&young, maps.young}, View{&unverified, maps.unverified}, View{&variances, maps.variances},
+        View{&modules, maps.module_info}, View{&origins, maps.origins}, View{&stack_links, maps.stack_links},
+        View{&tables, maps.tables}, View{&unwind_words, maps.unwind_words}, View{&rules, maps.rules}}) {
     const std::size_t size = std::size_t{bpf_map__max_entries(view.map)} * bpf_map__value_size(view.map);
     Result<MapMemory> memory = MapMemory::map(bpf_map__fd(view.map), size, bpf_map__name(view.map));
     if (!memory) return std::move(memory).error();
@@ -264,6 +275,7 @@ std::span<const tr_origin> BpfObject::origins() const { return impl_->origins.el
 std::span<const tr_stack_link> BpfObject::stack_links() const {
   return impl_->stack_links.elements<const tr_stack_link>();
 }
+std::span<const std::uint64_t> BpfObject::variances() const { return impl_->variances.elements<const std::uint64_t>(); }
 std::span<const tr_module> BpfObject::modules() const { return impl_->modules.elements<const tr_module>(); }
 
 std::span<tr_table> BpfObject::tables() { return impl_->tables.elements<tr_table>(); }
@@ -358,6 +370,7 @@ Result<std::uint32_t> BpfObject::add_process(pid_t pid, std::uint32_t hold) {
   space.serial = __atomic_fetch_add(&shared.next_serial, 1, __ATOMIC_ACQ_REL);
   space.tgid = static_cast<std::uint32_t>(pid);
   space.users = 1;
+  set_sample_level(id, impl_->skeleton->rodata->config.sample_level);
   const std::uint32_t key = static_cast<std::uint32_t>(pid);
   const tr_process process{id, hold};
   if (bpf_map_update_elem(bpf_map__fd(impl_->skeleton->maps.processes), &key, &process, BPF_ANY) != 0)
@@ -376,12 +389,28 @@ Result<void> BpfObject::set_hold(pid_t pid, std::uint32_t hold) {
   return {};
 }
 
-std::uint64_t BpfObject::remove_blocks_of_ended_spaces() {
+std::uint64_t BpfObject::sample_distance(std::uint32_t level) const {
+  return level == 0
+             ? 0
+             : impl_->skeleton->rodata->config.sample_bytes << std::min<std::uint32_t>(level - 1, TR_SAMPLE_LEVELS - 1);
+}
+
+bool BpfObject::set_sample_level(std::uint32_t space, std::uint32_t level) {
+  if (level > TR_SAMPLE_LEVELS || (level != 0 && !sample_distance_fits(sample_distance(level)))) return false;
+  tr_space& of = impl_->spaces.elements<tr_space>()[space];
+  // First: from the first allocation on that is left out, frees of unknown blocks say nothing.
+  if (level != 0) __atomic_store_n(&of.sampled, 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&of.sample_level, static_cast<std::uint16_t>(level), __ATOMIC_RELEASE);
+  return true;
+}
+
+/// Calls visit(key) for every live block.
+template <typename Visit>
+void BpfObject::Impl::for_each_block(Visit&& visit) const {
   constexpr std::uint32_t kBatch = 16384;
-  const int fd = bpf_map__fd(impl_->skeleton->maps.blocks);
+  const int fd = bpf_map__fd(skeleton->maps.blocks);
   std::vector<tr_block_key> keys(kBatch);
   std::vector<tr_block> values(kBatch);
-  std::vector<tr_block_key> doomed;
   std::uint32_t position = 0;
   bool first = true;
   for (int error = 0; error == 0;) {
@@ -390,13 +419,24 @@ std::uint64_t BpfObject::remove_blocks_of_ended_spaces() {
         bpf_map_lookup_batch(fd, first ? nullptr : &position, &position, keys.data(), values.data(), &count, nullptr);
     if (error != 0 && errno != ENOENT) break;
     first = false;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const tr_block_key& key = keys[i];
-      if (key.space >= TR_MAX_SPACES) continue;
-      const tr_space& space = spaces()[key.space];
-      if (space.serial != key.serial || space.users == 0) doomed.push_back(key);
-    }
+    for (std::uint32_t i = 0; i < count; ++i) visit(keys[i]);
   }
+}
+
+std::uint64_t BpfObject::block_count() const {
+  std::uint64_t count = 0;
+  impl_->for_each_block([&](const tr_block_key&) { ++count; });
+  return count;
+}
+
+std::uint64_t BpfObject::remove_blocks_of_ended_spaces() {
+  std::vector<tr_block_key> doomed;
+  impl_->for_each_block([&](const tr_block_key& key) {
+    if (key.space >= TR_MAX_SPACES) return;
+    const tr_space& space = spaces()[key.space];
+    if (space.serial != key.serial || space.users == 0) doomed.push_back(key);
+  });
+  const int fd = bpf_map__fd(impl_->skeleton->maps.blocks);
   for (const tr_block_key& key : doomed) bpf_map_delete_elem(fd, &key);
   return doomed.size();
 }

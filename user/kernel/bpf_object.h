@@ -48,10 +48,14 @@ struct ObjectConfig {
   std::uint64_t min_size_bytes = 0;
   std::uint64_t max_size_bytes = ~std::uint64_t{0};
   Backend backend = Backend::kMulti;
-  bool use_tables = true;  ///< stacks are walked by unwind tables, else by frame pointers
-  bool all = false;        ///< every process is traced that passes `filter`
+  std::uint64_t sample_bytes = 0;  ///< mean distance of samples, see sample_distance_fits(); 0: all is recorded
+  bool use_tables = true;          ///< stacks are walked by unwind tables, else by frame pointers
+  bool all = false;                ///< every process is traced that passes `filter`
   tr_filter filter{};
 };
+
+/// Whether the kernel half can sample with this mean distance.
+bool sample_distance_fits(std::uint64_t bytes);
 
 /// The programs a probe can run; the names are those in bpf/tracer.bpf.c.
 enum class Program { kHeapEntry, kHeapReturn, kLibraryEntry };
@@ -82,6 +86,8 @@ class BpfObject {
   std::span<const tr_origin> origins() const;
   /// By stack id.
   std::span<const tr_stack_link> stack_links() const;
+  /// Of the live bytes of stacks, in units of TR_VARIANCE_UNIT.
+  std::span<const std::uint64_t> variances() const;
   std::span<const tr_module> modules() const;
   /// By file number.
   std::span<tr_table> tables();
@@ -120,6 +126,16 @@ class BpfObject {
   /// Gives back the number and the stacks of an address space that nobody is in any more. Their numbers are used again.
   Result<void> release_space(std::uint32_t space);
 
+  /// Changes how many of an address space's allocations are recorded from now on: all at level 0, one in
+  /// sample_distance(level) bytes above. What is in the books keeps its weight. False when that distance would be out
+  /// of bounds; nothing is changed then.
+  bool set_sample_level(std::uint32_t space, std::uint32_t level);
+  /// In bytes, 0 at level 0. Doubles with every level; level 1 is ObjectConfig::sample_bytes, or 512 KiB when that is
+  /// 0.
+  std::uint64_t sample_distance(std::uint32_t level) const;
+
+  /// How many blocks are in the table of live blocks. Takes time in proportion to the table.
+  std::uint64_t block_count() const;
   /// Removes the live blocks of address spaces that have ended. Takes time in proportion to the table, so the caller
   /// does it when much of the table is theirs. Returns how many blocks it removed.
   std::uint64_t remove_blocks_of_ended_spaces();

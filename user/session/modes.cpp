@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "heap/estimate.h"
 #include "session/session_impl.h"
 #include "session/session_write.h"
 #include "tracing/books.h"
@@ -38,10 +39,12 @@ Result<void> Session::enable() {
   if (is_first && event.paused_ns == 0) return armed;
   event.t_ns = since_start_ns();
   event.unix_us = unix_us();
-  for (std::size_t id = 1; id < object_->unverified().size(); ++id) {
-    event.unverified_objects += object_->unverified()[id].objects;
-    event.unverified_bytes += object_->unverified()[id].bytes;
+  std::uint64_t unverified_units = 0;
+  for (const tr_unverified& of_stack : object_->unverified()) {
+    unverified_units += of_stack.units;
+    event.unverified_bytes += of_stack.bytes;
   }
+  event.unverified_objects = heap::whole_objects(unverified_units);
   write([&](report::Writer& writer) { return writer.recording(event); });
   log::info("recording is on");
   return armed;

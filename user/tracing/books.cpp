@@ -19,7 +19,7 @@ void advance_generation(kernel::BpfObject& object) {
   const std::uint32_t slot = (next + 1) % TR_YOUNG_SLOTS;
   for_each_stack(object, [&](heap::StackId id) {
     tr_young& young = object.young()[id];
-    __atomic_store_n(&young.objects[slot], 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&young.units[slot], 0, __ATOMIC_RELAXED);
     __atomic_store_n(&young.bytes[slot], 0, __ATOMIC_RELAXED);
   });
   __atomic_store_n(&globals.generation, next, __ATOMIC_RELEASE);
@@ -30,7 +30,7 @@ void end_pause(kernel::BpfObject& object) {
   __atomic_store_n(&globals.pause, globals.pause + 1, __ATOMIC_RELEASE);
   for_each_stack(object, [&](heap::StackId id) {
     const tr_stack& stack = object.stacks()[id];
-    object.unverified()[id] = {stack.alloc_objects - stack.free_objects, stack.alloc_bytes - stack.free_bytes};
+    object.unverified()[id] = {stack.alloc_units - stack.free_units, stack.alloc_bytes - stack.free_bytes};
     // Such a block is unverified and nothing else: none may count as young too.
     object.young()[id] = {};
   });

@@ -4,77 +4,100 @@
 #include <unordered_map>
 
 #include "base/clock.h"
+#include "heap/estimate.h"
 #include "proc/process.h"
 
 namespace tracer::tracing {
 namespace {
 
 static_assert(static_cast<int>(heap::kLossCount) == TR_LOSS_COUNT);
+static_assert(heap::kUnitsPerObject == TR_OBJECT_UNITS);
+
+/// What is read of one stack, or of several that turned out to be the same.
+struct Site {
+  heap::SiteTotals totals;
+  heap::ObjectUnits units;
+  std::int64_t birth_ticks = 0;
+};
 
 struct Building {
   heap::ProcessSnapshot process;
-  std::unordered_map<heap::StackId, std::size_t> site_of;  ///< canonical id → index in process.sites
-  std::unordered_map<heap::StackId, std::int64_t> birth_ticks;
+  std::unordered_map<heap::StackId, Site> sites;  ///< by canonical id
+  heap::StackEndCounts end_units{};
 };
 
 /// Word by word and frees first: a block freed while we read must not make more frees than allocations.
-heap::SiteTotals read_totals(const tr_stack& stack) {
-  heap::SiteTotals totals;
-  totals.free_objects = __atomic_load_n(&stack.free_objects, __ATOMIC_ACQUIRE);
-  totals.free_bytes = __atomic_load_n(&stack.free_bytes, __ATOMIC_ACQUIRE);
-  totals.alloc_objects = __atomic_load_n(&stack.alloc_objects, __ATOMIC_ACQUIRE);
-  totals.alloc_bytes = __atomic_load_n(&stack.alloc_bytes, __ATOMIC_ACQUIRE);
-  return totals;
+Site read_totals(const tr_stack& stack) {
+  Site site;
+  site.units.free = __atomic_load_n(&stack.free_units, __ATOMIC_ACQUIRE);
+  site.totals.free_bytes = __atomic_load_n(&stack.free_bytes, __ATOMIC_ACQUIRE);
+  site.units.alloc = __atomic_load_n(&stack.alloc_units, __ATOMIC_ACQUIRE);
+  site.totals.alloc_bytes = __atomic_load_n(&stack.alloc_bytes, __ATOMIC_ACQUIRE);
+  site.birth_ticks = static_cast<std::int64_t>(__atomic_load_n(&stack.birth_ticks, __ATOMIC_RELAXED));
+  return site;
 }
 
-void read_young(const tr_young& young, std::uint32_t generation, heap::SiteTotals& totals) {
+void read_young(const tr_young& young, std::uint32_t generation, Site& site) {
   for (std::uint32_t age = 0; age < TR_YOUNG_WINDOW && age <= generation; ++age) {
     const std::uint32_t slot = (generation - age) % TR_YOUNG_SLOTS;
-    totals.young_objects += __atomic_load_n(&young.objects[slot], __ATOMIC_RELAXED);
-    totals.young_bytes += __atomic_load_n(&young.bytes[slot], __ATOMIC_RELAXED);
+    site.units.young += __atomic_load_n(&young.units[slot], __ATOMIC_RELAXED);
+    site.totals.young_bytes += __atomic_load_n(&young.bytes[slot], __ATOMIC_RELAXED);
   }
 }
 
-void read_unverified(const tr_unverified& unverified, heap::SiteTotals& totals) {
-  totals.unverified_objects = __atomic_load_n(&unverified.objects, __ATOMIC_RELAXED);
-  totals.unverified_bytes = __atomic_load_n(&unverified.bytes, __ATOMIC_RELAXED);
+void read_unverified(const tr_unverified& unverified, Site& site) {
+  site.units.unverified = __atomic_load_n(&unverified.units, __ATOMIC_RELAXED);
+  site.totals.unverified_bytes = __atomic_load_n(&unverified.bytes, __ATOMIC_RELAXED);
 }
 
-void add_site(Building& building, heap::StackId canonical, const heap::SiteTotals& totals, std::uint64_t birth_ticks) {
-  const auto [it, is_new] = building.site_of.try_emplace(canonical, building.process.sites.size());
-  if (is_new) {
-    building.process.sites.emplace_back();
-    building.process.sites.back().stack_id = canonical;
-  }
-  heap::SiteTotals& site = building.process.sites[it->second];
-  site.alloc_objects += totals.alloc_objects;
-  site.alloc_bytes += totals.alloc_bytes;
-  site.free_objects += totals.free_objects;
-  site.free_bytes += totals.free_bytes;
-  site.young_objects += totals.young_objects;
-  site.young_bytes += totals.young_bytes;
-  site.unverified_objects += totals.unverified_objects;
-  site.unverified_bytes += totals.unverified_bytes;
-  building.birth_ticks[canonical] += static_cast<std::int64_t>(birth_ticks);
+void read_variance(const std::uint64_t& variance, Site& site) {
+  site.totals.live_variance = static_cast<double>(__atomic_load_n(&variance, __ATOMIC_RELAXED)) * TR_VARIANCE_UNIT;
+}
+
+void add_site(Building& building, heap::StackId canonical, const Site& part) {
+  Site& site = building.sites[canonical];
+  site.units.alloc += part.units.alloc;
+  site.units.free += part.units.free;
+  site.units.young += part.units.young;
+  site.units.unverified += part.units.unverified;
+  site.totals.alloc_bytes += part.totals.alloc_bytes;
+  site.totals.free_bytes += part.totals.free_bytes;
+  site.totals.young_bytes += part.totals.young_bytes;
+  site.totals.unverified_bytes += part.totals.unverified_bytes;
+  site.totals.live_variance += part.totals.live_variance;
+  site.birth_ticks += part.birth_ticks;
+}
+
+std::uint64_t mean_age_ns(const Site& site, std::uint64_t tick) {
+  const std::uint64_t live = site.units.alloc - site.units.free;
+  if (live == 0) return 0;
+  const double mean_birth = static_cast<double>(site.birth_ticks) * heap::kUnitsPerObject / static_cast<double>(live);
+  const double age_ms = static_cast<double>(tick) - mean_birth;
+  return age_ms > 0 ? static_cast<std::uint64_t>(age_ms * 1e6) : 0;
+}
+
+void finish_site(heap::StackId canonical, Site& site, std::uint64_t tick, heap::ProcessSnapshot& process) {
+  heap::SiteTotals& totals = site.totals;
+  totals.stack_id = canonical;
+  heap::set_objects(totals, site.units);
+  totals.mean_age_ns = mean_age_ns(site, tick);
+  process.alloc_objects_total += totals.alloc_objects;
+  process.alloc_bytes_total += totals.alloc_bytes;
+  process.free_objects_total += totals.free_objects;
+  process.free_bytes_total += totals.free_bytes;
+  process.unverified_objects += totals.unverified_objects;
+  process.unverified_bytes += totals.unverified_bytes;
+  process.live_variance += totals.live_variance;
+  process.sites.push_back(totals);
 }
 
 void finish_process(Building& building, std::uint64_t tick) {
   heap::ProcessSnapshot& process = building.process;
-  for (heap::SiteTotals& site : process.sites) {
-    process.alloc_objects_total += site.alloc_objects;
-    process.alloc_bytes_total += site.alloc_bytes;
-    process.free_objects_total += site.free_objects;
-    process.free_bytes_total += site.free_bytes;
-    process.unverified_objects += site.unverified_objects;
-    process.unverified_bytes += site.unverified_bytes;
-    if (site.live_objects() == 0) continue;
-    const std::int64_t mean_birth =
-        building.birth_ticks[site.stack_id] / static_cast<std::int64_t>(site.live_objects());
-    const std::int64_t age_ms = static_cast<std::int64_t>(tick) - mean_birth;
-    site.mean_age_ns = age_ms > 0 ? static_cast<std::uint64_t>(age_ms) * 1'000'000U : 0;
-  }
+  for (auto& [canonical, site] : building.sites) finish_site(canonical, site, tick, process);
   process.live_objects = process.alloc_objects_total - process.free_objects_total;
   process.live_bytes = process.alloc_bytes_total - process.free_bytes_total;
+  for (std::size_t i = 0; i < heap::kStackEndCount; ++i)
+    process.stack_ends[i] = heap::whole_objects(building.end_units[i]);
 }
 
 heap::ProcessSnapshot describe(const TracedProcess& process, const tr_space& space) {
@@ -93,6 +116,7 @@ heap::ProcessSnapshot describe(const TracedProcess& process, const tr_space& spa
   out.free_unknown_total = space.free_unknown;
   out.failed_objects_total = space.failed_objects;
   out.peak_bytes = space.peak_bytes;
+  out.estimated = space.sampled != 0;
   out.rss_bytes = out.exited ? 0 : proc::read_rss_bytes(process.pid);
   return out;
 }
@@ -106,16 +130,17 @@ TakenStock take_stock(kernel::BpfObject& object, const TracedProcess& process, c
   building.process = describe(process, object.spaces()[process.space]);
   const tr_globals& globals = object.globals();
   const auto add = [&](heap::StackId id, heap::StackId meaning) {
-    const tr_stack& stack = object.stacks()[id];
-    heap::SiteTotals totals = read_totals(stack);
-    if (totals.alloc_objects == 0) return;
+    Site site = read_totals(object.stacks()[id]);
+    if (site.units.alloc == 0) return;
     const heap::Stack* resolved = resolver.find(meaning);
-    building.process.stack_ends[static_cast<std::size_t>(resolved->end)] += totals.alloc_objects;
-    if (resolved->loss) stock.losses[static_cast<std::size_t>(*resolved->loss)] += totals.alloc_objects;
+    building.end_units[static_cast<std::size_t>(resolved->end)] += site.units.alloc;
+    if (resolved->loss)
+      stock.losses[static_cast<std::size_t>(*resolved->loss)] += heap::whole_objects(site.units.alloc);
     // What an exited process still held will never be freed, however young it is.
-    if (counts_young && !building.process.exited) read_young(object.young()[id], globals.generation, totals);
-    read_unverified(object.unverified()[id], totals);
-    add_site(building, meaning, totals, __atomic_load_n(&stack.birth_ticks, __ATOMIC_RELAXED));
+    if (counts_young && !building.process.exited) read_young(object.young()[id], globals.generation, site);
+    read_unverified(object.unverified()[id], site);
+    read_variance(object.variances()[id], site);
+    add_site(building, meaning, site);
   };
   for (const StoredStack& stack : process.stacks) add(stack.id, stack.meaning);
   for (const std::uint32_t id : process.unresolved) add(id, StackResolver::kNoStack);
