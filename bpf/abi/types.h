@@ -357,10 +357,10 @@ struct tr_config {
   __u32 max_frames;   /* 2 … TR_MAX_FRAMES */
   __u32 max_stacks;
   __u32 max_chunks;
-  __u32 use_tables; /* 1: stacks are walked by unwind tables; 0: by frame pointers */
-  __u32 all;        /* 1: every process is traced that passes tr_filter, from its first allocation on */
+  __u32 use_tables;   /* 1: stacks are walked by unwind tables; 0: by frame pointers */
+  __u32 all;          /* 1: every process is traced that passes tr_filter, from its first allocation on */
   __u32 sample_level; /* of address spaces at their beginning */
-  __u64 min_size; /* smaller requests are not recorded */
+  __u64 min_size;     /* smaller requests are not recorded */
   __u64 max_size;
   __u64 sample_bytes; /* the sampling distance at level 1, also where nothing is sampled to begin with */
 };

@@ -61,6 +61,9 @@ What is shown:
   --no-demangle            names as in the symbol table
 
 What is recorded:
+  -s, --sample SIZE        record one allocation in SIZE bytes, at random, and
+                           estimate the rest: 1k to 1g, such as 512k
+                           (default 0: every allocation, exact counts)
   -z, --min-size SIZE      only requests of at least SIZE bytes
   -Z, --max-size SIZE      only requests of at most SIZE bytes
   --call-graph MODE        how stacks are walked: dwarf (by unwind tables, the

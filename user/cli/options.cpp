@@ -11,6 +11,7 @@
 #include "base/units.h"
 #include "cli/machine_options.h"
 #include "cli/values.h"
+#include "kernel/bpf_object.h"
 
 namespace tracer::cli {
 namespace {
@@ -33,7 +34,7 @@ struct Raw {
   std::vector<std::string> command;
   std::vector<std::string> outputs;
   std::string format;
-  std::string interval, duration, delay, control, older, min_size, max_size, max_memory;
+  std::string interval, duration, delay, control, older, min_size, max_size, max_memory, sample;
   std::string count, top, max_stack;
   std::string include, exclude, backend = "auto", color = "auto", call_graph = "dwarf";
   RawMachine machine;
@@ -71,6 +72,7 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--older", raw.older);
   app.add_option("-z,--min-size", raw.min_size);
   app.add_option("-Z,--max-size", raw.max_size);
+  app.add_option("-s,--sample", raw.sample);
   app.add_option("-I,--include", raw.include);
   app.add_option("-X,--exclude", raw.exclude);
   app.add_option("-o,--output", raw.outputs)->allow_extra_args(false);
@@ -194,6 +196,7 @@ void read_amounts(const Raw& raw, Reader& reader, Config& config) {
   reader.duration("--older", raw.older, &config.older_ns);
   reader.size("--min-size", raw.min_size, &config.min_size_bytes);
   reader.size("--max-size", raw.max_size, &config.max_size_bytes);
+  reader.size("--sample", raw.sample, &config.sample_bytes);
   reader.size("--max-memory", raw.max_memory, &config.max_memory_bytes);
   reader.number("--count", raw.count, 1, 1'000'000'000, &count);
   reader.number("--top", raw.top, 0, 1'000'000, &top);
@@ -208,6 +211,8 @@ void read_amounts(const Raw& raw, Reader& reader, Config& config) {
   if (config.duration_ns && *config.duration_ns == 0) reader.fail(usage("--duration: must be more than 0"));
   if (config.max_size_bytes != 0 && config.min_size_bytes > config.max_size_bytes)
     reader.fail(usage("--min-size is larger than --max-size: nothing would be traced"));
+  if (config.sample_bytes != 0 && !kernel::sample_distance_fits(config.sample_bytes))
+    reader.fail(usage("--sample: must be from 1k to 1g, or 0 for every allocation", "512k suits most programs"));
   if (config.max_memory_bytes < kLeastMemory) reader.fail(usage("--max-memory: must be 16m or more"));
 }
 

@@ -58,7 +58,7 @@ struct HeapCounters {
   double live_variance = 0;      ///< see SiteTotals
   std::uint64_t peak_bytes = 0;  ///< highest live_bytes ever, not per snapshot; of several heaps added up
   StackEndCounts stack_ends{};   ///< allocations by the end of their stack
-  bool estimated = false;  ///< blocks and bytes are estimated from a sample, and free_unknown_total says nothing
+  bool estimated = false;        ///< blocks and bytes are estimated from a sample, and free_unknown_total says nothing
 
   HeapCounters& operator+=(const HeapCounters& other);
 };

@@ -179,7 +179,7 @@ void MachineTable::add_stacks(TableText& text, const std::vector<heap::Group>& g
                     ? counted(ranking.eligible, "stack") + ", none passes the filters"
                     : fmt::format("top {} of {} by bytes", ranking.shown.size(), counted(ranking.eligible, "stack"))},
                Tone::kTitle);
-    sites_.add(text, ranking, rank, most_frames);
+    sites_.add(text, {ranking, rank, process.estimated, most_frames});
   }
   if (shown == 0 && rank == Rank::kLeaked) text.line("  none");
   if (holding <= shown) return;

@@ -4,6 +4,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "heap/estimate.h"
 #include "report/activity.h"
 #include "report/host.h"
 #include "report/json_record.h"
@@ -43,6 +44,11 @@ void text_if_known(JsonRecord& record, const char* name, const std::string& valu
   if (!value.empty()) record.text(name, value);
 }
 
+/// Nothing where everything was counted.
+void estimate(JsonRecord& record, bool estimated, double variance) {
+  if (estimated) record.flag("estimated", true).number("error_bytes", heap::standard_error(variance));
+}
+
 /// The counters that a snapshot has for one process and the summary for all.
 void totals(JsonRecord& record, const heap::HeapCounters& from) {
   record.number("live_bytes", from.live_bytes)
@@ -52,11 +58,14 @@ void totals(JsonRecord& record, const heap::HeapCounters& from) {
       .number("alloc_bytes_total", from.alloc_bytes_total)
       .number("alloc_objects_total", from.alloc_objects_total)
       .number("free_bytes_total", from.free_bytes_total)
-      .number("free_objects_total", from.free_objects_total)
-      .number("free_unknown_total", from.free_unknown_total)
-      .number("failed_objects_total", from.failed_objects_total)
-      .number("peak_bytes", from.peak_bytes)
-      .begin_object("stack_ends");
+      .number("free_objects_total", from.free_objects_total);
+  if (from.estimated)
+    record.null("free_unknown_total");
+  else
+    record.number("free_unknown_total", from.free_unknown_total);
+  record.number("failed_objects_total", from.failed_objects_total).number("peak_bytes", from.peak_bytes);
+  estimate(record, from.estimated, from.live_variance);
+  record.begin_object("stack_ends");
   for (std::size_t i = 0; i < heap::kStackEndCount; ++i) {
     if (from.stack_ends[i] != 0)
       record.number(heap::stack_end_name(static_cast<heap::StackEnd>(i)), from.stack_ends[i]);
@@ -110,7 +119,7 @@ Result<void> NdjsonWriter::begin(const RunInfo& run) {
   record.end_array();
   record.begin_object("config")
       .number("interval_ns", run.interval_ns)
-      .number("sample_bytes", 0)
+      .number("sample_bytes", run.sample_bytes)
       .number("min_size", run.min_size_bytes)
       .number("max_size", run.max_size_bytes)
       .number("older_ns", run.older_ns)
@@ -261,8 +270,9 @@ Result<void> NdjsonWriter::write_process(const heap::Snapshot& snapshot, const h
         .number("unverified_bytes", site->unverified_bytes)
         .number("unverified_objects", site->unverified_objects)
         .number("alloc_bytes_total", site->alloc_bytes)
-        .number("alloc_objects_total", site->alloc_objects)
-        .end_object();
+        .number("alloc_objects_total", site->alloc_objects);
+    if (process.estimated) record.number("error_bytes", heap::standard_error(site->live_variance));
+    record.end_object();
   }
   record.end_array();
   return write(record);
@@ -322,7 +332,8 @@ Result<void> NdjsonWriter::write_leaks(const heap::Snapshot& snapshot, const hea
     record.times(snapshot.unix_us, snapshot.t_ns).integer("pid", process.pid).number("stack_id", site->stack_id);
     record.number("bytes", site->leak_bytes()).number("objects", site->leak_objects());
     record.number("mean_age_ns", site->mean_age_ns).number("alloc_objects_total", site->alloc_objects);
-    record.number("free_objects_total", site->free_objects).flag("estimated", false);
+    record.number("free_objects_total", site->free_objects).flag("estimated", process.estimated);
+    if (process.estimated) record.number("error_bytes", heap::standard_error(heap::leak_variance(*site)));
     if (Result<void> done = write(record); !done) return done;
   }
   return {};

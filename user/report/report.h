@@ -33,6 +33,7 @@ struct RunInfo {
   std::uint64_t older_ns = 0;
   std::uint64_t min_size_bytes = 0;
   std::uint64_t max_size_bytes = 0;  ///< 0: no limit
+  std::uint64_t sample_bytes = 0;    ///< mean distance of samples; 0: every allocation is recorded
   unsigned top = 10;
   unsigned max_stack = 0;
   std::string unwind;   ///< "dwarf" or "fp"

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/units.h"
+#include "heap/estimate.h"
 #include "report/text.h"
 
 namespace tracer::report {
@@ -17,24 +18,26 @@ bool is_plumbing(const symbols::SourceFrame& source) { return source.function.st
 
 }  // namespace
 
-void SiteText::add(TableText& text, const Ranking& ranking, Rank rank, std::size_t most_frames) const {
+void SiteText::add(TableText& text, const Sites& sites) const {
   std::size_t number = 0;
-  for (const heap::SiteTotals* site : ranking.shown) add_site(text, ++number, *site, ranking, rank, most_frames);
+  for (const heap::SiteTotals* site : sites.ranking.shown) add_site(text, ++number, *site, sites);
 }
 
-void SiteText::add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Ranking& ranking,
-                        Rank rank, std::size_t most_frames) const {
-  const bool leaked = rank == Rank::kLeaked;
+void SiteText::add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Sites& sites) const {
+  const bool leaked = sites.rank == Rank::kLeaked;
   const std::uint64_t bytes = leaked ? site.leak_bytes() : site.live_bytes();
   const std::uint64_t objects = leaked ? site.leak_objects() : site.live_objects();
-  const double all = static_cast<double>(std::max<std::uint64_t>(ranking.eligible_bytes, 1));
+  const double all = static_cast<double>(std::max<std::uint64_t>(sites.ranking.eligible_bytes, 1));
+  const Certainty certainty{sites.estimated, leaked ? heap::leak_variance(site) : site.live_variance};
+  const char* about = mark(certainty);
   const heap::Stack* stack = context_.stack(site.stack_id);
-  text.parts({fmt::format("{:>4}. {:>10} in {}", number, format_bytes(bytes), counted(objects, "block")),
+  text.parts({fmt::format("{:>4}. {:>10}{} in {}{}", number, about + format_bytes(bytes), error_of(bytes, certainty),
+                          about, counted(objects, "block")),
               fmt::format("{:.1f}%", 100.0 * static_cast<double>(bytes) / all),
-              "average " + format_bytes(bytes / std::max<std::uint64_t>(objects, 1)),
-              "mean age " + format_duration(site.mean_age_ns),
-              counted(site.alloc_objects, "allocation") + allocator_of(stack)});
-  add_frames(text, stack, most_frames);
+              fmt::format("average {}{}", about, format_bytes(bytes / std::max<std::uint64_t>(objects, 1))),
+              fmt::format("mean age {}{}", about, format_duration(site.mean_age_ns)),
+              about + counted(site.alloc_objects, "allocation") + allocator_of(stack)});
+  add_frames(text, stack, sites.most_frames);
 }
 
 /// The innermost frame belongs to the allocator and is named beside the counts, so that frames begin with its caller.

@@ -24,11 +24,17 @@ class SiteText {
   /// Frames per stack that were asked for, for the stacks that are cut there.
   void set_max_stack(unsigned max_stack) { max_stack_ = max_stack; }
 
-  void add(TableText& text, const Ranking& ranking, Rank rank, std::size_t most_frames) const;
+  /// Which stacks a report shows of a process, and how.
+  struct Sites {
+    const Ranking& ranking;
+    Rank rank;
+    bool estimated;
+    std::size_t most_frames;
+  };
+  void add(TableText& text, const Sites& sites) const;
 
  private:
-  void add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Ranking& ranking, Rank rank,
-                std::size_t most_frames) const;
+  void add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Sites& sites) const;
   void add_frames(TableText& text, const heap::Stack* stack, std::size_t most_frames) const;
   void add_end(TableText& text, heap::StackEnd end) const;
   std::string allocator_of(const heap::Stack* stack) const;

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "base/units.h"
+#include "heap/estimate.h"
 #include "report/text.h"
 
 namespace tracer::report {
@@ -84,8 +85,17 @@ std::string counted(std::uint64_t count, const char* noun) {
   return fmt::format("{} {}{}", format_count(count), noun, count == 1 ? "" : "s");
 }
 
-std::string bytes_in_blocks(std::uint64_t bytes, std::uint64_t blocks) {
-  return format_bytes(bytes) + " in " + counted(blocks, "block");
+const char* mark(const Certainty& certainty) { return certainty.estimated ? "~" : ""; }
+
+std::string error_of(std::uint64_t bytes, const Certainty& certainty) {
+  const double percent = 100 * heap::relative_error(certainty.variance, bytes);
+  if (percent == 0) return {};
+  return percent < 9.95 ? fmt::format(" ±{:.1f}%", percent) : fmt::format(" ±{:.0f}%", percent);
+}
+
+std::string bytes_in_blocks(std::uint64_t bytes, std::uint64_t blocks, const Certainty& certainty) {
+  const char* about = mark(certainty);
+  return about + format_bytes(bytes) + error_of(bytes, certainty) + " in " + about + counted(blocks, "block");
 }
 
 std::string time_of_day(std::uint64_t unix_us) {

@@ -37,8 +37,19 @@ class TableText {
 /// "1 block", "80,123 blocks".
 std::string counted(std::uint64_t count, const char* noun);
 
-/// "17.4 MiB in 80,123 blocks".
-std::string bytes_in_blocks(std::uint64_t bytes, std::uint64_t blocks);
+/// How far figures of blocks and bytes can be trusted.
+struct Certainty {
+  bool estimated = false;
+  double variance = 0;  ///< square of the standard error of the bytes
+};
+
+/// "~" for an estimate, to stand in front of the figure.
+const char* mark(const Certainty& certainty);
+/// " ±12%": one standard error; nothing for a figure that has none.
+std::string error_of(std::uint64_t bytes, const Certainty& certainty);
+
+/// "17.4 MiB in 80,123 blocks", "~17.4 MiB ±3.1% in ~80,123 blocks".
+std::string bytes_in_blocks(std::uint64_t bytes, std::uint64_t blocks, const Certainty& certainty = {});
 
 /// Local time of day, "14:03:07".
 std::string time_of_day(std::uint64_t unix_us);

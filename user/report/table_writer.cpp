@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/units.h"
+#include "heap/estimate.h"
 #include "report/machine_table.h"
 #include "report/report.h"
 #include "report/site_text.h"
@@ -23,13 +24,22 @@ std::string name_of(const heap::ProcessSnapshot& process) {
   return fmt::format("pid {} {}{}", process.pid, printable(process.comm), process.exited ? " (exited)" : "");
 }
 
+Certainty leak_certainty(const heap::ProcessSnapshot& process) {
+  Certainty certainty{process.estimated, 0};
+  for (const heap::SiteTotals& site : process.sites) certainty.variance += heap::leak_variance(site);
+  return certainty;
+}
+
+Certainty certainty_of(const heap::HeapCounters& counters) { return {counters.estimated, counters.live_variance}; }
+
 std::vector<std::string> counters_of(const heap::ProcessSnapshot& process) {
+  const char* about = mark(certainty_of(process));
   std::vector<std::string> parts{
-      "live " + bytes_in_blocks(process.live_bytes, process.live_objects),
-      "peak " + format_bytes(process.peak_bytes),
-      fmt::format("allocated {} in {}", format_bytes(process.alloc_bytes_total),
+      "live " + bytes_in_blocks(process.live_bytes, process.live_objects, certainty_of(process)),
+      fmt::format("peak {}{}", about, format_bytes(process.peak_bytes)),
+      fmt::format("allocated {0}{1} in {0}{2}", about, format_bytes(process.alloc_bytes_total),
                   format_count(process.alloc_objects_total)),
-      "freed " + format_bytes(process.free_bytes_total),
+      fmt::format("freed {}{}", about, format_bytes(process.free_bytes_total)),
   };
   if (process.rss_bytes != 0) parts.push_back("rss " + format_bytes(process.rss_bytes));
   return parts;
@@ -48,7 +58,8 @@ std::string cut_stacks(const heap::HeapCounters& sum) {
   if (cut == 0) return {};
   const double percent =
       100.0 * static_cast<double>(cut) / static_cast<double>(std::max<std::uint64_t>(sum.alloc_objects_total, cut));
-  return fmt::format("of {} ({:.2g} %): {}", counted(cut, "allocation"), percent, fmt::join(reasons, ", "));
+  return fmt::format("of {}{} ({:.2g} %): {}", mark(certainty_of(sum)), counted(cut, "allocation"), percent,
+                     fmt::join(reasons, ", "));
 }
 
 class TableWriter : public Writer {
@@ -79,6 +90,7 @@ class TableWriter : public Writer {
   void add_verdict(TableText& text, const heap::Snapshot& snapshot, const std::string& elapsed) const;
   void add_totals(TableText& text, const heap::Snapshot& snapshot) const;
   void add_notes(TableText& text) const;
+  std::string what_estimates_are() const;
   /// " older than 500 ms", or nothing when every block counts.
   std::string age_limit() const;
 
@@ -177,7 +189,7 @@ void TableWriter::add_process(TableText& text, const heap::ProcessSnapshot& proc
   } else {
     text.line(fmt::format("  top {} of {} by live bytes:", ranking.shown.size(), counted(ranking.eligible, "stack")));
   }
-  sites_.add(text, ranking, Rank::kLive, kPeriodicFrames);
+  sites_.add(text, {ranking, Rank::kLive, process.estimated, kPeriodicFrames});
   text.line("");
 }
 
@@ -195,6 +207,9 @@ Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& 
     add_verdict(text, snapshot, elapsed);
   }
   add_totals(text, snapshot);
+  const bool is_estimated =
+      snapshot.machine ? snapshot.machine->counters.estimated : sum_of(snapshot.processes).estimated;
+  if (is_estimated) text.line(what_estimates_are(), Tone::kFaint);
   add_notes(text);
   if (!snapshot.complete()) {
     text.line("");
@@ -221,23 +236,30 @@ void TableWriter::add_leaks(TableText& text, const heap::Snapshot& snapshot, con
     const Ranking ranking = view_.rank(process, Rank::kLeaked);
     if (ranking.eligible == 0) continue;
     text.line("");
-    text.parts({name_of(process), bytes_in_blocks(ranking.eligible_bytes, ranking.eligible_objects),
-                ranking.shown.empty()
-                    ? counted(ranking.eligible, "stack") + ", none passes the filters"
-                    : fmt::format("top {} of {} by bytes", ranking.shown.size(), counted(ranking.eligible, "stack"))},
-               Tone::kTitle);
-    sites_.add(text, ranking, Rank::kLeaked, kAllFrames);
+    text.parts(
+        {name_of(process), bytes_in_blocks(ranking.eligible_bytes, ranking.eligible_objects, leak_certainty(process)),
+         ranking.shown.empty()
+             ? counted(ranking.eligible, "stack") + ", none passes the filters"
+             : fmt::format("top {} of {} by bytes", ranking.shown.size(), counted(ranking.eligible, "stack"))},
+        Tone::kTitle);
+    sites_.add(text, {ranking, Rank::kLeaked, process.estimated, kAllFrames});
   }
 }
 
 void TableWriter::add_verdict(TableText& text, const heap::Snapshot& snapshot, const std::string& elapsed) const {
   const std::string age = age_limit();
+  const heap::HeapCounters sum = sum_of(snapshot.processes);
   if (!snapshot.complete()) {
     text.line(fmt::format("No block{} was found, but {} lost, see below: leaks cannot be ruled out.",
                           age.empty() ? " still allocated" : age, counted(heap::total(snapshot.losses), "event")),
               Tone::kTitle);
-  } else if (sum_of(snapshot.processes).alloc_objects_total == 0) {
-    text.line(fmt::format("No allocation was seen in {}.", elapsed), Tone::kTitle);
+  } else if (sum.alloc_objects_total == 0) {
+    text.line(fmt::format("No allocation was {} in {}.", sum.estimated ? "sampled" : "seen", elapsed), Tone::kTitle);
+  } else if (sum.estimated) {
+    text.line(fmt::format("No sampled block{} is still allocated after {}: what leaks is small beside the sampling "
+                          "distance, if anything does.",
+                          age, elapsed),
+              Tone::kTitle);
   } else {
     text.line(fmt::format("No leaks: no block{} is still allocated after {}.", age, elapsed), Tone::kTitle);
   }
@@ -251,12 +273,15 @@ void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) co
   };
   text.line("");
   text.line("Totals:", Tone::kTitle);
-  row("allocated", bytes_in_blocks(sum.alloc_bytes_total, sum.alloc_objects_total));
-  row("freed", bytes_in_blocks(sum.free_bytes_total, sum.free_objects_total));
-  row("still live", bytes_in_blocks(sum.live_bytes, sum.live_objects));
+  const Certainty certainty{sum.estimated, 0};
+  const char* about = mark(certainty);
+  row("allocated", bytes_in_blocks(sum.alloc_bytes_total, sum.alloc_objects_total, certainty));
+  row("freed", bytes_in_blocks(sum.free_bytes_total, sum.free_objects_total, certainty));
+  row("still live", bytes_in_blocks(sum.live_bytes, sum.live_objects, certainty_of(sum)));
   const std::uint64_t old = leak_totals(snapshot.processes).objects + sum.unverified_objects;
   if (old < sum.live_objects)
-    row("", counted(sum.live_objects - old, "block") + " of these younger than " + format_duration(run_.older_ns));
+    row("",
+        about + counted(sum.live_objects - old, "block") + " of these younger than " + format_duration(run_.older_ns));
   if (sum.unverified_objects != 0)
     row("", bytes_in_blocks(sum.unverified_bytes, sum.unverified_objects) + " of these may have been freed in a pause");
   if (is_machine) {
@@ -289,6 +314,12 @@ void TableWriter::add_notes(TableText& text) const {
     text.line(fmt::format("{}: {}{}", printable(note.severity), whose, printable(note.message)));
     if (!note.hint.empty()) text.line("  hint: " + printable(note.hint));
   }
+}
+
+std::string TableWriter::what_estimates_are() const {
+  const std::string sample =
+      run_.sample_bytes == 0 ? std::string() : fmt::format(" of one in {} (--sample)", format_bytes(run_.sample_bytes));
+  return fmt::format("  Figures with ~ are estimated from a sample{}; ± is one standard error.", sample);
 }
 
 std::string TableWriter::age_limit() const {

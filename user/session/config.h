@@ -52,6 +52,7 @@ struct Config {
   std::uint64_t older_ns = 500'000'000;
   std::uint64_t min_size_bytes = 0;
   std::uint64_t max_size_bytes = 0;  ///< 0: no limit
+  std::uint64_t sample_bytes = 0;    ///< mean distance of recorded allocations; 0: all are recorded
   unsigned top = 10;
   unsigned max_stack = TR_DEFAULT_FRAMES;
   CallGraph call_graph = CallGraph::kDwarf;

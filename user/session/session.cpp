@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "session/session_impl.h"
 #include "session/session_write.h"
 
@@ -48,6 +49,7 @@ Result<Outcome> Session::run() {
   run.older_ns = config_.older_ns;
   run.min_size_bytes = config_.min_size_bytes;
   run.max_size_bytes = config_.max_size_bytes;
+  run.sample_bytes = config_.sample_bytes;
   run.top = config_.top;
   run.max_stack = config_.max_stack;
   run.unwind = config_.call_graph == CallGraph::kDwarf ? "dwarf" : "fp";
@@ -110,6 +112,8 @@ Result<void> Session::finish() {
   if (outcome_.aborted) return {};
   if (const std::uint64_t nested = object_->globals().calls_nested; nested > 0)
     log::verbose("{} allocator calls inside of other allocator calls were counted with these", nested);
+  if (log::level() >= log::Level::kVerbose)
+    log::verbose("{} blocks in the table of live blocks", format_count(object_->block_count()));
   const heap::Snapshot snapshot = build_snapshot(end_ns);
   const report::Summary summary{stop_reason_, start_ns_ + end_ns - began_ns_, pauses_, paused_ns()};
   write([&](report::Writer& writer) { return writer.finish(snapshot, summary); });

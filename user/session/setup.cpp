@@ -102,6 +102,7 @@ Result<void> Session::load_kernel_half() {
   config.max_frames = config_.max_stack;
   config.min_size_bytes = config_.min_size_bytes;
   if (config_.max_size_bytes != 0) config.max_size_bytes = config_.max_size_bytes;
+  config.sample_bytes = config_.sample_bytes;
   config.backend = backend_;
   config.all = adopts();
   if (Result<tr_filter> filter = kernel_filter(config_.filter); filter)
@@ -114,6 +115,9 @@ Result<void> Session::load_kernel_half() {
   log::verbose("tables of {}: {} live blocks, {} stacks; probes by {}", format_bytes(config_.max_memory_bytes),
                format_count(config.capacity.blocks), format_count(config.capacity.stacks),
                kernel::backend_name(backend_));
+
+  if (config_.sample_bytes != 0)
+    log::verbose("one allocation in {} is recorded; the rest is estimated", format_bytes(config_.sample_bytes));
 
   cache_.emplace(tracing::wanted_names());
   using Scope = tracing::ProbeArmer::Scope;

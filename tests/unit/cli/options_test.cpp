@@ -237,6 +237,15 @@ TEST(OptionsTest, ReadsTimesAndSizesWithUnits) {
   EXPECT_EQ(config(with_pid({"-z", "64", "-Z", "64"})).max_size_bytes, 64U);
 }
 
+TEST(OptionsTest, SamplesWhenAskedTo) {
+  EXPECT_EQ(config(with_pid({})).sample_bytes, 0U);
+  EXPECT_EQ(config(with_pid({"-s", "512k"})).sample_bytes, 512U << 10);
+  EXPECT_EQ(config(with_pid({"--sample=1g"})).sample_bytes, 1U << 30);
+  EXPECT_EQ(config(with_pid({"-s", "1k"})).sample_bytes, 1024U);
+  EXPECT_EQ(config(with_pid({"-s", "100000"})).sample_bytes, 100'000U);
+  EXPECT_EQ(config(with_pid({"-s0"})).sample_bytes, 0U);
+}
+
 TEST(OptionsTest, ReadsNumbersAndSwitches) {
   EXPECT_EQ(config(with_pid({"-n", "3"})).count, 3U);
   EXPECT_EQ(config(with_pid({"-T", "0"})).top, 0U);
@@ -276,6 +285,7 @@ TEST(OptionsTest, NamesTheOptionWhoseValueMakesNoSense) {
       {"--older", {"-1", "old", "nan"}},
       {"--min-size", {"-1", "big", "1q", "9999999t"}},
       {"--max-size", {"-1k", "k", "1kk"}},
+      {"--sample", {"1", "1023", "1073741825", "2g", "-1", "often"}},
       {"--max-memory", {"0", "16777215", "15m", "lots"}},
       {"--count", {"0", "-1", "1.5", "many", "18446744073709551616"}},
       {"--top", {"-1", "ten", "0x10", "1000001"}},

@@ -261,7 +261,51 @@ TEST(NdjsonWriterTest, ReplacesMalformedUtf8InANameAndEscapesTheRest) {
   EXPECT_THAT(output.text(), HasSubstr("\"func\":\"na\xef\xbf\xbd\\u001B\\\"me\""));
 }
 
+/// The scene, with its first process sampled: one in 512 KiB, and ten samples live at the first of its stacks.
+std::string sampled_text() {
+  Scene scene;
+  MemoryOutput output;
+  const auto writer = make_ndjson_writer(output, scene.context());
+  RunInfo run = Scene::run();
+  run.sample_bytes = 512 << 10;
+  heap::Snapshot snapshot = Scene::last_snapshot();
+  heap::ProcessSnapshot& process = snapshot.processes[0];
+  process.estimated = true;
+  process.sites[0].live_variance = 10.0 * (512 << 10) * (512 << 10);
+  process.live_variance = process.sites[0].live_variance;
+  EXPECT_TRUE(writer->begin(run).ok());
+  EXPECT_TRUE(writer->finish(snapshot, {"duration", 5, 0, 0}).ok());
+  return output.text();
+}
+
+TEST(NdjsonWriterTest, MarksEstimatesAndSaysHowFarTheyMayBeOff) {
+  MemoryOutput output;
+  std::istringstream text(sampled_text());
+  for (std::string line; std::getline(text, line);) output.writes.push_back(line + "\n");
+  const Records records = parse(output);
+  constexpr unsigned kError = 1657943;  // the square root of ten times 512 KiB
+  EXPECT_EQ(records[0]["config"]["sample_bytes"].GetUint(), 512U << 10);
+  const auto snapshots = of_type(records, "snapshot");
+  EXPECT_TRUE((*snapshots[0])["estimated"].GetBool());
+  EXPECT_EQ((*snapshots[0])["error_bytes"].GetUint(), kError);
+  EXPECT_TRUE((*snapshots[0])["free_unknown_total"].IsNull()) << "frees of blocks that were not sampled say nothing";
+  std::multiset<unsigned> errors;
+  for (const auto& site : (*snapshots[0])["top"].GetArray()) errors.insert(site["error_bytes"].GetUint());
+  EXPECT_EQ(errors.size(), 5U);
+  EXPECT_EQ(errors.count(kError), 1U);
+  EXPECT_EQ(errors.count(0), 4U);
+  EXPECT_FALSE(snapshots[1]->HasMember("estimated")) << "the other process was not sampled";
+  EXPECT_TRUE((*snapshots[1])["free_unknown_total"].IsUint());
+  EXPECT_FALSE((*snapshots[1])["top"][0].HasMember("error_bytes"));
+  for (const auto* leak : of_type(records, "leak"))
+    EXPECT_EQ((*leak)["estimated"].GetBool(), (*leak)["pid"].GetInt() == (*snapshots[0])["pid"].GetInt());
+  EXPECT_TRUE(records.back()["estimated"].GetBool());
+  EXPECT_EQ(records.back()["error_bytes"].GetUint(), kError);
+}
+
 TEST(NdjsonSchemaTest, AcceptsWhatTheWriterWrites) { EXPECT_EQ(validate(scene_text()), 0); }
+
+TEST(NdjsonSchemaTest, AcceptsEstimates) { EXPECT_EQ(validate(sampled_text()), 0); }
 
 TEST(NdjsonSchemaTest, AcceptsARunWithoutAnyAllocation) {
   Scene scene;

@@ -48,6 +48,7 @@ class TableWriterTest : public ::testing::Test {
     const auto writer = make_table_writer(output, context, {});
     RunInfo run = Scene::run();
     run.older_ns = older_ns;
+    run.sample_bytes = 512 << 10;
     EXPECT_TRUE(writer->begin(run).ok());
     EXPECT_TRUE(writer->finish(snapshot, {"duration", 5'000'000'000}).ok());
     return output.text();
@@ -109,6 +110,37 @@ TEST_F(TableWriterTest, NeverClaimsThatNothingLeaksWhenNothingWasSeenOrAFilterHi
   const std::string text = finish(Scene::snapshot(), context);
   EXPECT_THAT(text, StartsWith("Still allocated after 5.0 s, older than 500 ms:\n"));
   EXPECT_THAT(text, HasSubstr("3 stacks, none passes the filters\n"));
+}
+
+TEST_F(TableWriterTest, MarksEstimatesAndSaysWhatTheyAre) {
+  heap::Snapshot snapshot = Scene::snapshot();
+  snapshot.losses = {};
+  snapshot.processes.resize(1);
+  heap::ProcessSnapshot& process = snapshot.processes[0];
+  process.estimated = true;
+  for (heap::SiteTotals& site : process.sites) {
+    site.live_variance = static_cast<double>(site.live_bytes()) * static_cast<double>(site.live_bytes()) / 64;
+    process.live_variance += site.live_variance;
+  }
+  const std::string text = finish(snapshot);
+  EXPECT_THAT(text, HasSubstr("   1.  ~17.2 MiB ±12% in ~12,000 blocks   99.6%   average ~1.5 KiB   mean age ~3.1 s   "
+                              "~12,000 allocations by calloc"));
+  EXPECT_THAT(text, HasSubstr("  allocated      ~1.2 GiB in ~9,012,128 blocks\n"));
+  EXPECT_THAT(text, HasSubstr("  still live     ~17.4 MiB ±12% in ~12,085 blocks\n"));
+  EXPECT_THAT(text, HasSubstr("  peak           ~18.4 MiB\n"));
+  EXPECT_THAT(text, HasSubstr("  Figures with ~ are estimated from a sample of one in 512.0 KiB (--sample); ± is one "
+                              "standard error.\n"));
+  EXPECT_THAT(text, Not(HasSubstr("unknown frees"))) << "it says nothing";
+  EXPECT_THAT(finish(Scene::snapshot()), AllOf(Not(HasSubstr("~")), Not(HasSubstr("±"))));
+}
+
+TEST_F(TableWriterTest, NeverClaimsThatNothingLeaksWhenItHasSeenASample) {
+  heap::Snapshot snapshot = freed();
+  snapshot.processes[0].estimated = true;
+  EXPECT_THAT(finish(snapshot), StartsWith("No sampled block older than 500 ms is still allocated after 5.0 s: what "
+                                           "leaks is small beside the sampling distance, if anything does.\n"));
+  snapshot.processes[0].alloc_objects_total = 0;
+  EXPECT_THAT(finish(snapshot), StartsWith("No allocation was sampled in 5.0 s.\n"));
 }
 
 TEST_F(TableWriterTest, NamesEachLossWithItsHint) {
