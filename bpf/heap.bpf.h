@@ -96,7 +96,7 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
   if (!globals.recording) return 0;
   __u32 space_id = space_of_current();
   struct tr_space* space = find_space(space_id);
-  if (!space || !space_id) return 0;
+  if (!space || !space_id || space->sample_level == TR_LEVEL_MUTED) return 0;
   struct tr_thread* t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!t) {
     lose(TR_LOSS_THREAD_STATE);
@@ -216,7 +216,7 @@ TR_INLINE int heap_leave(const struct pt_regs* ctx) {
   if (!t || !t->sp || ctx->sp != t->sp + sizeof(__u64)) return 0;
   t->sp = 0;
   struct tr_space* space = find_space(t->space);
-  if (!space) return 0;
+  if (!space || space->serial != t->serial) return 0;
   if (t->pause != globals.pause) {
     /* Recording was interrupted since the entry: what was allocated meanwhile is unknown. */
     put_back_block(t, space);

@@ -327,6 +327,14 @@ Result<bool> BpfObject::is_mapped(int fd) {
   return *asked != 0;
 }
 
+void BpfObject::mute(std::uint32_t space) {
+  __atomic_store_n(&impl_->spaces.elements<tr_space>()[space].sample_level, TR_LEVEL_MUTED, __ATOMIC_RELAXED);
+}
+
+void BpfObject::end_space(std::uint32_t space) {
+  __atomic_fetch_sub(&impl_->spaces.elements<tr_space>()[space].users, 1, __ATOMIC_ACQ_REL);
+}
+
 Result<void> BpfObject::release_space(std::uint32_t space) {
   if (impl_->run(impl_->skeleton->progs.space_release, space) >= 0) return {};
   return Error(ErrorKind::kUnsupported, "an address space in use cannot be released");

@@ -123,6 +123,10 @@ class BpfObject {
   /// exec.
   Result<void> set_hold(pid_t pid, std::uint32_t hold);
 
+  /// Records nothing any more of what happens in an address space; what is in the books stays.
+  void mute(std::uint32_t space);
+  /// Nobody is in the address space any more, as far as add_process() has said.
+  void end_space(std::uint32_t space);
   /// Gives back the number and the stacks of an address space that nobody is in any more. Their numbers are used again.
   Result<void> release_space(std::uint32_t space);
 

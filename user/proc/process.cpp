@@ -126,6 +126,19 @@ Result<ProcessInfo> read_process(pid_t pid, const std::string& proc_root) {
   return info;
 }
 
+std::uint64_t read_cpu_ns(pid_t pid, const std::string& proc_root) {
+  constexpr int kState = 3;
+  constexpr int kUserTime = 14;
+  const Result<std::string> stat = read_proc_file(fmt::format("{}/{}/stat", proc_root, pid));
+  if (!stat) return 0;
+  std::string_view rest = *stat;
+  rest.remove_prefix(std::min(rest.rfind(')') + 1, rest.size()));
+  for (int field = kState; field < kUserTime; ++field) take_word(rest);
+  std::uint64_t user = 0, system = 0;
+  if (!parse_number(take_word(rest), &user) || !parse_number(take_word(rest), &system)) return 0;
+  return (user + system) * (kNsPerSecond / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
+}
+
 std::uint64_t read_rss_bytes(pid_t pid, const std::string& proc_root) {
   const Result<std::string> statm = read_proc_file(fmt::format("{}/{}/statm", proc_root, pid));
   if (!statm) return 0;

@@ -32,6 +32,9 @@ struct ProcessInfo {
 /// says something unexpected. Of kernel threads and zombies it reads no exe and no cmdline: they have none.
 Result<ProcessInfo> read_process(pid_t pid, const std::string& proc_root = "/proc");
 
+/// Processor time that all its threads have used, in nanoseconds, in ticks of 10 ms; 0 when the process is gone.
+std::uint64_t read_cpu_ns(pid_t pid, const std::string& proc_root = "/proc");
+
 /// Resident memory in bytes; 0 when the process is gone.
 std::uint64_t read_rss_bytes(pid_t pid, const std::string& proc_root = "/proc");
 

@@ -283,7 +283,8 @@ void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) co
     row("",
         about + counted(sum.live_objects - old, "block") + " of these younger than " + format_duration(run_.older_ns));
   if (sum.unverified_objects != 0)
-    row("", bytes_in_blocks(sum.unverified_bytes, sum.unverified_objects) + " of these may have been freed in a pause");
+    row("", bytes_in_blocks(sum.unverified_bytes, sum.unverified_objects, certainty) +
+                " of these may have been freed in a pause");
   if (is_machine) {
     row("held at exit",
         bytes_in_blocks(snapshot.machine->held_at_exit_bytes_total, snapshot.machine->held_at_exit_objects_total));
@@ -294,9 +295,10 @@ void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) co
         format_bytes(sum.peak_bytes) + (snapshot.processes.size() > 1 ? " (the processes' peaks added up)" : ""));
   }
   row("failed calls", format_count(sum.failed_objects_total) + " (no memory returned)");
-  row("unknown frees",
-      fmt::format("{} (of blocks allocated before the {}{})", format_count(sum.free_unknown_total),
-                  run_.mode == "pid" ? "attach" : "trace began", pauses_ == 0 ? "" : " or in a pause"));
+  if (!sum.estimated)
+    row("unknown frees",
+        fmt::format("{} (of blocks allocated before the {}{})", format_count(sum.free_unknown_total),
+                    run_.mode == "pid" ? "attach" : "trace began", pauses_ == 0 ? "" : " or in a pause"));
   if (const std::string cut = cut_stacks(sum); !cut.empty()) row("cut stacks", cut);
   if (pauses_ != 0) row("pauses", fmt::format("{}, {} in all", format_count(pauses_), format_duration(paused_ns_)));
   if (is_machine || snapshot.processes.size() < 2) return;

@@ -51,6 +51,7 @@ void Session::settle_ended(bool is_over) {
   for (const std::uint32_t space : settled) {
     keep_ended(tracing::take_stock(*object_, *tracker_->find_space(space), *resolver_, config_.older_ns != 0));
     tracker_->forget(space);
+    if (guard_) guard_->forget(space);
     if (Result<void> released = object_->release_space(space); !released)
       log::verbose("space {}: {}", space, released.error().message());
   }
@@ -334,6 +335,7 @@ void Session::tick() {
   }
   if (mapping_events_) drain_mappings();
   if (adopts()) tick_machine(now);
+  guard_overhead(now);
   // A stack whose owner was not known at its event.
   drain_events();
 }

@@ -191,7 +191,10 @@ void Session::keep_ended(tracing::TakenStock stock) {
   moment.seq = snapshots_;
   moment.t_ns = since_start_ns();
   moment.unix_us = unix_us();
-  for (std::size_t i = 0; i < heap::kLossCount; ++i) ended_losses_[i] += stock.losses[i];
+  for (std::size_t i = 0; i < heap::kLossCount; ++i) {
+    ended_losses_[i] += stock.losses[i];
+    moment.losses[i] = object_->globals().losses[i] + ended_losses_[i];
+  }
   if (stock.process.is_idle()) return;
   exited_books_.add(stock.process);
   write([&](report::Writer& writer) { return writer.process_ended(stock.process, moment); });

@@ -28,6 +28,7 @@ Result<void> Session::enable() {
   paused_ns_ += event.paused_ns;
   pause_began_ns_ = 0;
   const bool is_first = recording_ns_ == 0;
+  if (is_first) start_guard();
   if (is_first) {
     recording_ns_ = now;
     if (config_.duration_ns) {

@@ -23,6 +23,7 @@
 #include "session/control.h"
 #include "session/event_loop.h"
 #include "session/outputs.h"
+#include "session/overhead_guard.h"
 #include "session/session.h"
 #include "symbols/symbolizer.h"
 #include "tracing/machine_files.h"
@@ -109,6 +110,13 @@ class Session {
   void read_mappings_for_stacks();
   void tick_machine(std::uint64_t now);
 
+  // The overhead guard (guard.cpp).
+  Result<library::Library*> arm_own_allocator();
+  Result<CallCost> measure_call_cost();
+  void start_guard();
+  void guard_overhead(std::uint64_t now);
+  void apply(const OverheadGuard::Verdict& verdict, tracing::TracedProcess& process);
+
   // Recording on and off (modes.cpp).
   Result<void> enable();
   Result<void> disable();
@@ -176,6 +184,8 @@ class Session {
   bool has_ended_ = false;  ///< a program, since files were looked at
   std::uint64_t last_read_ns_ = 0;
   std::uint64_t last_look_ns_ = 0;
+  std::optional<OverheadGuard> guard_;
+  std::uint64_t last_guard_ns_ = 0;
 
   std::uint64_t start_ns_ = 0;      ///< of the run: the zero of every record's t_ns
   std::uint64_t began_ns_ = 0;      ///< when all targets were attached

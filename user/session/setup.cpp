@@ -257,7 +257,7 @@ Result<void> Session::begin_recording() {
 void Session::announce() {
   if (config_.all) {
     const std::string what = adopts() ? fmt::format("{} executable files", files_->held())
-                                      : fmt::format("{} processes now", tracker_->processes().size());
+                                      : fmt::format("of now {}", tracker_->processes().size());
     log::info("tracing all processes{} with {} probes, {}; Ctrl-C ends with a report",
               config_.filter.empty() ? "" : " that pass the filters", kernel::backend_name(backend_), what);
     return;

@@ -340,6 +340,15 @@ library::Library* ProcessTracker::find_again(std::uint32_t number) {
   return nullptr;
 }
 
+void ProcessTracker::disarm(const TracedProcess& process) {
+  ProbeArmer::Links released;
+  for (const MappedLibrary& mapped : process.addresses.mapped()) {
+    if (armer_.has_heap_functions(*mapped.library))
+      std::ranges::move(armer_.release(*mapped.library, process.pid), std::back_inserter(released));
+  }
+  detacher_.detach(std::move(released));
+}
+
 void ProcessTracker::end(TracedProcess& process) {
   if (process.ended) return;
   process.ended = true;

@@ -42,6 +42,8 @@ struct TracedProcess {
   std::uint32_t execs = 0;  ///< programs that the process has left since it was first seen
   AddressSpace addresses;
   bool replaced = false;  ///< by exec: its libraries stay armed until end()
+  bool is_muted = false;          ///< it lost too much time: nothing is recorded of it any more
+  std::uint64_t calls_seen = 0;   ///< of allocator functions, when it was last looked at
   bool ended = false;
   bool is_let_go =
       false;  ///< it holds nothing armed any more; unlike the last one, whose files stay for the last report
@@ -126,6 +128,9 @@ class ProcessTracker {
 
   /// The address space has ended by exit, or its successor after an exec has settled.
   void end(TracedProcess& process);
+
+  /// Detaches what is attached for the process alone; its mappings are followed on.
+  void disarm(const TracedProcess& process);
 
   TracedProcess* find_space(std::uint32_t space);
   TracedProcess* find_live(pid_t pid);

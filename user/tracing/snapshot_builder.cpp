@@ -54,6 +54,14 @@ void read_variance(const std::uint64_t& variance, Site& site) {
   site.totals.live_variance = static_cast<double>(__atomic_load_n(&variance, __ATOMIC_RELAXED)) * TR_VARIANCE_UNIT;
 }
 
+/// Of a process that is not recorded any more: all that was live may have been freed since.
+void leave_open(Site& site) {
+  site.units.unverified = site.units.alloc - site.units.free;
+  site.totals.unverified_bytes = site.totals.alloc_bytes - site.totals.free_bytes;
+  site.units.young = 0;
+  site.totals.young_bytes = 0;
+}
+
 void add_site(Building& building, heap::StackId canonical, const Site& part) {
   Site& site = building.sites[canonical];
   site.units.alloc += part.units.alloc;
@@ -140,6 +148,7 @@ TakenStock take_stock(kernel::BpfObject& object, const TracedProcess& process, c
     if (counts_young && !building.process.exited) read_young(object.young()[id], globals.generation, site);
     read_unverified(object.unverified()[id], site);
     read_variance(object.variances()[id], site);
+    if (process.is_muted) leave_open(site);
     add_site(building, meaning, site);
   };
   for (const StoredStack& stack : process.stacks) add(stack.id, stack.meaning);

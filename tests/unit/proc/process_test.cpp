@@ -49,6 +49,17 @@ TEST_F(ProcessTest, ReadsANameWithSpacesAndParentheses) {
   EXPECT_FALSE(info->zombie);
 }
 
+TEST_F(ProcessTest, ProcessorTimeIsThatOfTheProgramAndOfTheKernelForIt) {
+  write("stat", std::string("42 (a) 1 2 3) S") + kStatTail);
+  const std::uint64_t tick_ns = 1'000'000'000U / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+  EXPECT_EQ(read_cpu_ns(42, root_.string()), (1 + 2) * tick_ns);
+  write("stat", "42 (a");
+  EXPECT_EQ(read_cpu_ns(42, root_.string()), 0U);
+  write("stat", "42 (a) S 1 2");
+  EXPECT_EQ(read_cpu_ns(42, root_.string()), 0U);
+  EXPECT_EQ(read_cpu_ns(41, root_.string()), 0U) << "there is none";
+}
+
 TEST_F(ProcessTest, SaysWhenItStartedWhoseItIsAndWhatItsOwnNamespaceCallsIt) {
   write("stat", std::string("42 (a) S") + kStatTail);
   write("status", "Name:\ta\nTgid:\t42\nUid:\t1000\t0\t0\t0\nNSpid:\t42\t17\t1\nNSsid:\t9\n");
