@@ -283,6 +283,9 @@ TR_INLINE __u32 fold(__u64 stamp) { return (__u32)(stamp >> 32) * 0x9e3779b1U ^ 
 #define TR_USER_START 4096ULL
 #define TR_USER_END (1ULL << 47)
 
+/* Only of such an address does pc_key() say which one it is: the bits above tell others apart. */
+TR_INLINE bool can_be_code(__u64 address) { return address - TR_USER_START < TR_USER_END - TR_USER_START; }
+
 TR_INLINE int place_result(const struct tr_pc* pc, struct tr_place* place) {
   place->frame = pc->frame;
   place->rule = pc->rule;
@@ -305,7 +308,7 @@ TR_INLINE int place_in_range(struct tr_thread* t, __u64 address, __u64 looked_up
  */
 TR_INLINE int locate(struct tr_thread* t, __u64 address, bool exact, __u32 layout, struct tr_place* place) {
   __u64 looked_up = exact ? address : address - 1;
-  if (looked_up < TR_USER_START || looked_up >= TR_USER_END) return TR_LOOKUP_NO_CODE;
+  if (!can_be_code(looked_up)) return TR_LOOKUP_NO_CODE;
   __u64 key = pc_key(address, exact, t->serial);
   struct tr_pc* slot = pc_slot(key);
   if (!slot) return TR_LOOKUP_NO_CODE;

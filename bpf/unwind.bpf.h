@@ -160,7 +160,7 @@ TR_CHECKED_ONCE int take_frame(struct tr_thread* t, __u32 layout) {
  */
 #define TR_FRAMES_AT_ONCE 64
 TR_CHECKED_ONCE int take_known_frames(struct tr_thread* t, __u32 layout) {
-  if (!t || t->walk.flags) return 0;
+  if (!t || t->walk.flags || !can_be_code(t->walk.pc)) return 0;
   __u64 pc = t->walk.pc, sp = t->walk.sp, fp = t->walk.fp, hash = t->hash;
   __u32 n = t->frame_count, serial = t->serial;
   for (int i = 0; i < TR_FRAMES_AT_ONCE; i++) {
@@ -176,7 +176,7 @@ TR_CHECKED_ONCE int take_known_frames(struct tr_thread* t, __u32 layout) {
     if (how.rule.cfa != TR_CFA_SP && how.rule.cfa != TR_CFA_FP) break;
     __u64 cfa = (how.rule.cfa == TR_CFA_SP ? sp : fp) + (__u64)(__s64)how.rule.cfa_offset;
     __u64 caller = 0, caller_fp = fp;
-    if (cfa <= sp || !peek_word(t, cfa - sizeof(__u64), &caller) || !caller) break;
+    if (cfa <= sp || !peek_word(t, cfa - sizeof(__u64), &caller) || !can_be_code(caller)) break;
     if (how.rule.fp == TR_FP_CFA) {
       if (!peek_word(t, cfa + (__u64)(__s64)how.rule.fp_offset, &caller_fp)) break;
     } else if (how.rule.fp != TR_FP_SAME) {

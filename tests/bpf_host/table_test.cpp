@@ -2,6 +2,7 @@
 // The walk by unwind tables: every kind of rule, and what happens when a table says nonsense.
 #include <array>
 #include <cstring>
+#include <random>
 
 #include "tests/bpf_host/harness.h"
 
@@ -418,6 +419,73 @@ TEST_F(TableTest, TheDepthLimitCutsAndSaysSo) {
   EXPECT_EQ(walk().end, TR_END_DEPTH);
   put(main_.sp + 16, in(1));
   EXPECT_EQ(walk().end, TR_END_ROOT) << "exactly as many frames as allowed";
+}
+
+TEST_F(TableTest, AnAddressOutsideOfUserSpaceIsNotTakenForOneThatIsKnown) {
+  const std::uint64_t context = main_.sp + 8;
+  const std::uint64_t other_stack = main_.stack_start() + 0x8000;
+  const std::uint64_t interrupted = in(1) + 0x20;
+  describe(0, rule(TR_CFA_SIGNAL, 0));
+  describe(1, rule(TR_CFA_SP, 16));
+  describe(2, rule(TR_CFA_SP, 16));
+  describe(3, kEnd);
+  publish();
+  // The address is met as that of an instruction, which the table of known addresses keeps under its top bit.
+  call_from(in(0));
+  put(context + 160, other_stack);
+  put(context + 168, interrupted);
+  put(other_stack + 8, in(3));
+  ASSERT_EQ(walk().end, TR_END_ROOT);
+  // The same bits, top bit set, as a return address.
+  call_from(in(2));
+  put(main_.sp + 16, interrupted | 1ULL << 63);
+  put(main_.sp + 32, in(3));
+  for (int i = 0; i < 2; ++i) {
+    const Walk found = walk();
+    EXPECT_EQ(found.functions, (Functions{2}));
+    EXPECT_EQ(found.end, TR_END_NO_CODE);
+  }
+}
+
+TEST_F(TableTest, FramesThatAreKnownAreLeftAsTheyWereTheFirstTime) {
+  constexpr std::size_t kFunctions = 24;
+  constexpr int kWords = 1024;
+  constexpr int kRounds = 400;
+  kernel_.set_capacity("blocks", 2 * kRounds);
+  kernel_.set_capacity("stack_chunks", TR_MAX_CHUNKS * kStackCapacity);
+  std::mt19937_64 generator{1};
+  const auto random = [&](std::uint64_t below) { return generator() % below; };
+  std::array<int, TR_END_COUNT> ends{};
+  std::size_t longest = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    // Mostly what code is made of, and some of everything else.
+    for (std::size_t n = 0; n < kFunctions; ++n) {
+      const auto cfa = static_cast<tr_cfa>(random(8) != 0 ? TR_CFA_SP + random(2) : random(TR_CFA_UNSUPPORTED + 1));
+      const auto fp = static_cast<tr_fp>(random(8) != 0 ? random(2) : random(TR_FP_LOST + 1));
+      const auto offset = static_cast<std::int32_t>(8 * random(random(16) == 0 ? 400 : 8) + (random(64) == 0 ? 4 : 0));
+      describe(n, rule(cfa, offset + 8, fp, static_cast<std::int16_t>(-8 * static_cast<int>(random(4))), 1));
+    }
+    describe(kFunctions - 1, kEnd);
+    publish();
+    main_.task.layout += 2;  // forget the rules
+    for (std::uint64_t i = 0; i < kWords; ++i) {
+      const std::uint64_t at = main_.sp + i * 8;
+      put(at, random(40) == 0  ? random(4) * 8
+              : random(4) == 0 ? at + 8 * random(24)
+                               : in(random(kFunctions)) + random(2));
+    }
+    call_from(in(random(kFunctions)));
+    main_.bp = main_.sp + 8 * random(32);
+    const Walk first = walk();
+    const Walk again = walk();
+    ASSERT_EQ(first, again) << "round " << round;
+    ends[first.end & ~TR_END_RAW]++;
+    longest = std::max(longest, first.functions.size());
+  }
+  EXPECT_EQ(ends[TR_END_NOT_STORED], 0);
+  EXPECT_GT(ends[TR_END_ROOT], 40);
+  EXPECT_GT(ends[TR_END_FAULT] + ends[TR_END_FRAME], 40);
+  EXPECT_GT(longest, 20U);
 }
 
 TEST_F(TableTest, AReturnProbesTrampolineIsLookedThrough) {
