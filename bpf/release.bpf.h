@@ -9,15 +9,18 @@
 
 #include "bpf/stack.bpf.h"
 
+/* In place: the program's own stack is too small for what is cleared. */
+#define TR_CLEAR(map, key)                                           \
+  {                                                                  \
+    void* element = bpf_map_lookup_elem(&(map), &(key));             \
+    if (element) __builtin_memset(element, 0, sizeof(*(map).value)); \
+  }
+
 TR_INLINE void clear_totals(__u32 stack_id) {
-  struct tr_stack no_stack = {};
-  struct tr_young no_young = {};
-  struct tr_unverified no_unverified = {};
-  __u64 no_variance = 0;
-  bpf_map_update_elem(&stacks, &stack_id, &no_stack, BPF_ANY);
-  bpf_map_update_elem(&young, &stack_id, &no_young, BPF_ANY);
-  bpf_map_update_elem(&unverified, &stack_id, &no_unverified, BPF_ANY);
-  bpf_map_update_elem(&variances, &stack_id, &no_variance, BPF_ANY);
+  TR_CLEAR(stacks, stack_id);
+  TR_CLEAR(young, stack_id);
+  TR_CLEAR(unverified, stack_id);
+  TR_CLEAR(variances, stack_id);
 }
 
 struct tr_releasing {
@@ -48,8 +51,7 @@ TR_INLINE int release_space(__u32 id) {
   struct tr_releasing at = {.next = space->newest_stack};
   bpf_loop(config.max_stacks, release_stack, &at, 0);
   clear_totals(no_stack_of(id));
-  struct tr_space nobody = {};
-  bpf_map_update_elem(&spaces, &id, &nobody, BPF_ANY);
+  __builtin_memset(space, 0, sizeof(*space));
   bpf_map_push_elem(&free_spaces, &id, BPF_ANY);
   return (int)at.count;
 }

@@ -89,12 +89,10 @@ HostTest::HostTest() : space_((kernel_.reset(), 0)), main_(kTgid, kTgid) {
              .max_chunks = kStackCapacity,
              .use_tables = 0,
              .all = 0,
-             .padding = 0,
+             .sample_level = 0,
              .min_size = 0,
              .max_size = ~0ULL,
-             .sample_bytes = 1024,
-             .sample_level = 0,
-             .padding = 0};
+             .sample_bytes = 1024};
   space_ = attach(kTgid);
 }
 

@@ -53,7 +53,7 @@ TEST_F(ReleaseTest, AStackInAUsedAgainPlaceHasItsOwnFrames) {
   main_.set_callers({0x7000, 0x7010, 0x7020});
   main_.malloc(1, kHeap);
   EXPECT_EQ(frames(stack_id(kHeap)), (std::vector<std::uint64_t>{kMallocSite, 0x7000, 0x7010, 0x7020}));
-  EXPECT_EQ(stack(stack_id(kHeap)).alloc_objects, 1U);
+  EXPECT_EQ(stack(stack_id(kHeap)).alloc_units, TR_OBJECT_UNITS);
 }
 
 TEST_F(ReleaseTest, BlocksOfTheFormerSpaceAreNotThoseOfTheOneThatHasItsNumber) {
@@ -82,9 +82,9 @@ TEST_F(ReleaseTest, ASpaceInUseIsNotReleased) {
 TEST_F(ReleaseTest, WhatHadNoStackOfItsOwnIsClearedToo) {
   config_.max_stacks = globals_.next_stack;
   const std::uint32_t space = run_child(2);
-  EXPECT_EQ(stack(no_stack(space)).alloc_objects, 2U);
+  EXPECT_EQ(stack(no_stack(space)).alloc_units, 2U * TR_OBJECT_UNITS);
   EXPECT_EQ(release(space), 0);
-  EXPECT_EQ(stack(no_stack(space)).alloc_objects, 0U);
+  EXPECT_EQ(stack(no_stack(space)).alloc_units, 0U);
 }
 
 TEST_F(ReleaseTest, AllStacksOfASpaceAreFoundFromItsNewest) {
