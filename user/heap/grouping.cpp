@@ -20,6 +20,7 @@ Groups add_up(const Snapshot& snapshot, GroupBy by) {
   for (const ProcessSnapshot& process : snapshot.processes) {
     Group& group = groups[group_key(process, by)];
     group.members.push_back(&process);
+    group.estimated = group.estimated || process.estimated;
     group.live_objects += process.live_objects;
     group.live_bytes += process.live_bytes;
     group.alloc_objects_total += process.alloc_objects_total;
@@ -79,7 +80,8 @@ std::string group_key(const ProcessSnapshot& process, GroupBy by) {
     case GroupBy::kProcess:
       break;
     case GroupBy::kExe:
-      return process.exe;
+      // One that was gone before anybody looked has its name at least.
+      return process.exe.empty() ? process.comm : process.exe;
     case GroupBy::kContainer:
       return process.container;
     case GroupBy::kUser:

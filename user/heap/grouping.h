@@ -31,6 +31,7 @@ struct Group {
   std::string key;                              ///< see group_key()
   std::vector<const ProcessSnapshot*> members;  ///< that have not ended, most live bytes first; point into the snapshot
   std::uint64_t exited = 0;                     ///< those that have ended
+  bool estimated = false;                       ///< of one member at least
   std::uint64_t live_objects = 0;
   std::uint64_t live_bytes = 0;
   std::uint64_t alloc_objects_total = 0;  ///< ended ones included

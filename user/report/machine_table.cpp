@@ -76,13 +76,15 @@ void MachineTable::add_snapshot(TableText& text, const heap::Snapshot& snapshot,
   add_groups(text, groups, columns);
   add_stacks(text, groups, Rank::kLive, kPeriodicFrames);
   const heap::MachineTotals& machine = *snapshot.machine;
+  const Certainty certainty{machine.counters.estimated, machine.counters.live_variance};
+  const char* about = mark(certainty);
   text.line("");
   text.parts({fmt::format("machine: {} exited", counted_processes(machine.processes_exited_total)),
-              "live " + bytes_in_blocks(machine.counters.live_bytes, machine.counters.live_objects),
-              fmt::format("allocated {} in {}", format_bytes(machine.counters.alloc_bytes_total),
+              "live " + bytes_in_blocks(machine.counters.live_bytes, machine.counters.live_objects, certainty),
+              fmt::format("allocated {0}{1} in {0}{2}", about, format_bytes(machine.counters.alloc_bytes_total),
                           format_count(machine.counters.alloc_objects_total)),
-              "freed " + format_bytes(machine.counters.free_bytes_total),
-              "held at exit " + format_bytes(machine.held_at_exit_bytes_total),
+              "freed " + (about + format_bytes(machine.counters.free_bytes_total)),
+              "held at exit " + (about + format_bytes(machine.held_at_exit_bytes_total)),
               "rss " + format_bytes(machine.rss_bytes)});
 }
 
@@ -104,7 +106,8 @@ void MachineTable::add_last(TableText& text, const heap::Snapshot& snapshot, con
 }
 
 std::string MachineTable::heading(const heap::Snapshot& snapshot, std::size_t groups) const {
-  const std::string whole = fmt::format("{} live in {}", format_bytes(snapshot.machine->counters.live_bytes),
+  const std::string whole = fmt::format("{}{} live in {}", mark({snapshot.machine->counters.estimated, 0}),
+                                        format_bytes(snapshot.machine->counters.live_bytes),
                                         counted_processes(snapshot.machine->processes_live));
   if (groups == 0) return whole;
   const std::size_t shown = shown_of(groups);
@@ -129,10 +132,12 @@ void MachineTable::add_groups(TableText& text, const std::vector<heap::Group>& g
 }
 
 std::string MachineTable::row_of(const heap::Group& group, unsigned columns) const {
-  std::string line =
-      row(format_bytes(group.live_bytes), group.rates ? signed_bytes(group.rates->growth_bytes_per_s) : "-",
-          group.rates ? format_count(static_cast<std::uint64_t>(std::llround(group.rates->alloc_objects_per_s))) : "-",
-          format_bytes(group.rss_bytes));
+  const char* about = mark({group.estimated, 0});
+  std::string line = row(
+      about + format_bytes(group.live_bytes), group.rates ? about + signed_bytes(group.rates->growth_bytes_per_s) : "-",
+      group.rates ? about + format_count(static_cast<std::uint64_t>(std::llround(group.rates->alloc_objects_per_s)))
+                  : "-",
+      format_bytes(group.rss_bytes));
   // By process it would be 1 everywhere.
   if (by_ != heap::GroupBy::kProcess) line += fmt::format("  {:>5}", format_count(group.members.size()));
   line += "  ";
@@ -174,11 +179,12 @@ void MachineTable::add_stacks(TableText& text, const std::vector<heap::Group>& g
     if (ranking.eligible == 0) continue;
     ++shown;
     text.line("");
-    text.parts({describe(process), bytes_in_blocks(ranking.eligible_bytes, ranking.eligible_objects),
-                ranking.shown.empty()
-                    ? counted(ranking.eligible, "stack") + ", none passes the filters"
-                    : fmt::format("top {} of {} by bytes", ranking.shown.size(), counted(ranking.eligible, "stack"))},
-               Tone::kTitle);
+    text.parts(
+        {describe(process), bytes_in_blocks(ranking.eligible_bytes, ranking.eligible_objects, {process.estimated, 0}),
+         ranking.shown.empty()
+             ? counted(ranking.eligible, "stack") + ", none passes the filters"
+             : fmt::format("top {} of {} by bytes", ranking.shown.size(), counted(ranking.eligible, "stack"))},
+        Tone::kTitle);
     sites_.add(text, {ranking, rank, process.estimated, most_frames});
   }
   if (shown == 0 && rank == Rank::kLeaked) text.line("  none");

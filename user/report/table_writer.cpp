@@ -286,13 +286,13 @@ void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) co
     row("", bytes_in_blocks(sum.unverified_bytes, sum.unverified_objects, certainty) +
                 " of these may have been freed in a pause");
   if (is_machine) {
-    row("held at exit",
-        bytes_in_blocks(snapshot.machine->held_at_exit_bytes_total, snapshot.machine->held_at_exit_objects_total));
+    row("held at exit", bytes_in_blocks(snapshot.machine->held_at_exit_bytes_total,
+                                        snapshot.machine->held_at_exit_objects_total, certainty));
     row("processes", fmt::format("{} alive, {} exited", format_count(snapshot.machine->processes_live),
                                  format_count(snapshot.machine->processes_exited_total)));
   } else {
-    row("peak",
-        format_bytes(sum.peak_bytes) + (snapshot.processes.size() > 1 ? " (the processes' peaks added up)" : ""));
+    row("peak", about + format_bytes(sum.peak_bytes) +
+                    (snapshot.processes.size() > 1 ? " (the processes' peaks added up)" : ""));
   }
   row("failed calls", format_count(sum.failed_objects_total) + " (no memory returned)");
   if (!sum.estimated)

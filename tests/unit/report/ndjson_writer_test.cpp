@@ -283,7 +283,7 @@ TEST(NdjsonWriterTest, MarksEstimatesAndSaysHowFarTheyMayBeOff) {
   std::istringstream text(sampled_text());
   for (std::string line; std::getline(text, line);) output.writes.push_back(line + "\n");
   const Records records = parse(output);
-  constexpr unsigned kError = 1657943;  // the square root of ten times 512 KiB
+  constexpr unsigned kError = 1657944;  // the square root of ten times 512 KiB
   EXPECT_EQ(records[0]["config"]["sample_bytes"].GetUint(), 512U << 10);
   const auto snapshots = of_type(records, "snapshot");
   EXPECT_TRUE((*snapshots[0])["estimated"].GetBool());
