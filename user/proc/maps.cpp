@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <charconv>
 
+#include "proc/process.h"
+
 namespace tracer::proc {
 namespace {
 
@@ -91,7 +93,10 @@ Result<std::vector<Mapping>> parse_maps(std::string_view text) {
   return mappings;
 }
 
-Result<std::vector<Mapping>> read_maps(pid_t pid, const std::string& proc_root) {
+namespace {
+
+/// The text of the list; empty without an address space.
+Result<std::string> read_list(pid_t pid, const std::string& proc_root) {
   const std::string path = fmt::format("{}/{}/maps", proc_root, pid);
   const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) {
@@ -111,10 +116,9 @@ Result<std::vector<Mapping>> read_maps(pid_t pid, const std::string& proc_root) 
     size += static_cast<std::size_t>(got);
     if (size == text.size()) text.resize(2 * text.size());
   }
-  return parse_maps(std::string_view(text).substr(0, size));
+  text.resize(size);
+  return text;
 }
-
-namespace {
 
 std::string map_file(pid_t pid, const Mapping& mapping, const std::string& proc_root) {
   return fmt::format("{}/{}/map_files/{:x}-{:x}", proc_root, pid, mapping.start, mapping.end);
@@ -128,17 +132,44 @@ Error map_file_error(int errno_value, pid_t pid, const Mapping& mapping) {
                            "needs root, or CAP_CHECKPOINT_RESTORE and CAP_SYS_PTRACE");
 }
 
+/// Calls `use` with the path of the file that a process maps, until it returns true; false with errno set when it never
+/// does.
+template <typename Use>
+bool try_map_file(pid_t pid, const Mapping& mapping, const std::string& proc_root, Use&& use) {
+  if (use(map_file(pid, mapping, proc_root).c_str())) return true;
+  const int errno_value = errno;
+  const pid_t thread = errno_value == ENOENT ? thread_with_memory(pid, proc_root) : pid;
+  if (thread != pid) return use(map_file(thread, mapping, proc_root).c_str());
+  errno = errno_value;
+  return false;
+}
+
 }  // namespace
 
+Result<std::vector<Mapping>> read_maps(pid_t pid, const std::string& proc_root) {
+  Result<std::string> text = read_list(pid, proc_root);
+  if (!text) return std::move(text).error();
+  const pid_t thread = text->empty() ? thread_with_memory(pid, proc_root) : pid;
+  if (thread != pid) text = read_list(thread, proc_root);
+  if (!text) return std::move(text).error();
+  return parse_maps(*text);
+}
+
 Result<UniqueFd> open_mapped_file(pid_t pid, const Mapping& mapping, const std::string& proc_root) {
-  UniqueFd file(::open(map_file(pid, mapping, proc_root).c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.valid()) return file;
+  UniqueFd file;
+  const bool is_open = try_map_file(pid, mapping, proc_root, [&](const char* path) {
+    file.reset(::open(path, O_RDONLY | O_CLOEXEC));
+    return file.valid();
+  });
+  if (is_open) return file;
   return map_file_error(errno, pid, mapping);
 }
 
 Result<FileStamp> stamp_mapped_file(pid_t pid, const Mapping& mapping, const std::string& proc_root) {
   struct stat status {};
-  if (::stat(map_file(pid, mapping, proc_root).c_str(), &status) != 0) return map_file_error(errno, pid, mapping);
+  const bool is_there =
+      try_map_file(pid, mapping, proc_root, [&](const char* path) { return ::stat(path, &status) == 0; });
+  if (!is_there) return map_file_error(errno, pid, mapping);
   FileStamp stamp;
   stamp.device = status.st_dev;
   stamp.inode = status.st_ino;

@@ -104,10 +104,17 @@ Result<std::string> read_exe(const std::string& root) {
   return std::string(target.data(), static_cast<std::size_t>(length));
 }
 
+/// Also true for one of which nothing can be read.
+bool has_ended(pid_t thread, const std::string& proc_root) {
+  ProcessInfo info;
+  const Result<std::string> stat = read_proc_file(fmt::format("{}/{}/stat", proc_root, thread));
+  return !stat || !parse_stat(*stat, &info) || info.zombie;
+}
+
 }  // namespace
 
 Result<ProcessInfo> read_process(pid_t pid, const std::string& proc_root) {
-  const std::string root = fmt::format("{}/{}", proc_root, pid);
+  std::string root = fmt::format("{}/{}", proc_root, pid);
   ProcessInfo info;
   info.pid = pid;
   Result<std::string> stat = read_proc_file(root + "/stat");
@@ -116,6 +123,11 @@ Result<ProcessInfo> read_process(pid_t pid, const std::string& proc_root) {
   Result<std::string> status = read_proc_file(root + "/status");
   if (!status) return no_process(pid, std::move(status).error());
   if (!parse_status(*status, &info)) return Error(ErrorKind::kCorrupt, "unexpected contents of " + root + "/status");
+  if (info.zombie) {
+    const pid_t thread = thread_with_memory(pid, proc_root);
+    info.zombie = thread == pid;
+    root = fmt::format("{}/{}", proc_root, thread);
+  }
   if (info.kernel_thread || info.zombie) return info;
 
   Result<std::string> exe = read_exe(root);
@@ -139,6 +151,14 @@ std::uint64_t read_cpu_ns(pid_t pid, const std::string& proc_root) {
   return (user + system) * (kNsPerSecond / static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK)));
 }
 
+pid_t thread_with_memory(pid_t pid, const std::string& proc_root) {
+  if (!has_ended(pid, proc_root)) return pid;
+  const Result<std::vector<pid_t>> threads = read_threads(pid, proc_root);
+  if (!threads) return pid;
+  const auto found = std::ranges::find_if(*threads, [&](pid_t thread) { return !has_ended(thread, proc_root); });
+  return found == threads->end() ? pid : *found;
+}
+
 std::uint64_t read_rss_bytes(pid_t pid, const std::string& proc_root) {
   const Result<std::string> statm = read_proc_file(fmt::format("{}/{}/statm", proc_root, pid));
   if (!statm) return 0;
@@ -146,6 +166,10 @@ std::uint64_t read_rss_bytes(pid_t pid, const std::string& proc_root) {
   take_word(fields);
   std::uint64_t resident_pages = 0;
   if (!parse_number(take_word(fields), &resident_pages)) return 0;
+  if (resident_pages == 0) {
+    const pid_t thread = thread_with_memory(pid, proc_root);
+    return thread == pid ? 0 : read_rss_bytes(thread, proc_root);
+  }
   return resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 

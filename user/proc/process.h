@@ -25,7 +25,7 @@ struct ProcessInfo {
   pid_t ns_pid = 0;               ///< its id in its own pid namespace; 0 when that is ours
   std::optional<uid_t> uid;       ///< real user id, as our user namespace counts
   bool kernel_thread = false;
-  bool zombie = false;
+  bool zombie = false;  ///< all of it: a process whose first thread alone has ended is none
 };
 
 /// Fails with kNotFound when there is no such process, kPermission when /proc does not let us look, kCorrupt when it
@@ -34,6 +34,10 @@ Result<ProcessInfo> read_process(pid_t pid, const std::string& proc_root = "/pro
 
 /// Processor time that all its threads have used, in nanoseconds, in ticks of 10 ms; 0 when the process is gone.
 std::uint64_t read_cpu_ns(pid_t pid, const std::string& proc_root = "/proc");
+
+/// The thread to ask for, in place of the process, when it is about memory: `pid` itself, unless its first thread has
+/// ended before others. Then /proc/PID shows neither mappings nor an executable any more, and /proc/TID does.
+pid_t thread_with_memory(pid_t pid, const std::string& proc_root = "/proc");
 
 /// Resident memory in bytes; 0 when the process is gone.
 std::uint64_t read_rss_bytes(pid_t pid, const std::string& proc_root = "/proc");

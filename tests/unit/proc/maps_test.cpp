@@ -181,6 +181,26 @@ TEST_F(MapsTreeTest, AProcessWithoutAnAddressSpaceHasNoMappings) {
   EXPECT_TRUE(mappings->empty());
 }
 
+TEST_F(MapsTreeTest, AProcessWhoseFirstThreadHasEndedIsSeenThroughAnother) {
+  for (const char* folder : {"42/task/42", "42/task/43", "43/map_files"})
+    std::filesystem::create_directories(root_ / folder);
+  write("maps", "");
+  write("stat", "42 (gone) Z 1 42 42 0 -1 4194560 10 0 0 0 1 2 0 0 20 0 2 0 987654 100 200 0");
+  std::ofstream(root_ / "43/stat") << "43 (goes on) S 1 42 42 0 -1 4194560 10 0 0 0 1 2 0 0 20 0 2 0 987654 100 200 0";
+  std::ofstream(root_ / "43/maps") << "7fab00-ab1000 r-xp 00000000 08:01 7   /lib/a.so\n";
+  std::ofstream(root_ / "43/map_files/7fab00-ab1000") << "the library";
+  const Result<std::vector<Mapping>> mappings = read_maps(42, root_.string());
+  ASSERT_TRUE(mappings.ok());
+  ASSERT_EQ(mappings->size(), 1U);
+  EXPECT_TRUE(open_mapped_file(42, mappings->front(), root_.string()).ok());
+  const Result<FileStamp> stamp = stamp_mapped_file(42, mappings->front(), root_.string());
+  ASSERT_TRUE(stamp.ok());
+  EXPECT_EQ(stamp->size_bytes, 11U);
+  Mapping nowhere = mappings->front();
+  nowhere.end += 0x1000;
+  EXPECT_EQ(open_mapped_file(42, nowhere, root_.string()).error().kind(), ErrorKind::kGone);
+}
+
 TEST_F(MapsTreeTest, OpensAMappedFileByItsRangeInShortHexadecimal) {
   write("map_files/7fab00-ab1000", "the library");
   Mapping mapping;

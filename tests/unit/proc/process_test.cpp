@@ -89,6 +89,26 @@ TEST_F(ProcessTest, KnowsKernelThreadsAndZombies) {
   EXPECT_TRUE(read_process(42, root_.string())->zombie);
 }
 
+TEST_F(ProcessTest, AProcessWhoseFirstThreadHasEndedIsNoZombie) {
+  fs::create_directories(root_ / "43");
+  write("status", "Name:\tgone\nTgid:\t42\n");
+  write("stat", std::string("42 (gone) Z") + kStatTail);
+  write("cmdline", "");
+  write("statm", "0 0 0 0 0 0 0\n");
+  std::ofstream(root_ / "43/stat") << "43 (goes on) S" << kStatTail;
+  std::ofstream(root_ / "43/statm") << "9 3 1 1 0 1 0\n";
+  std::ofstream(root_ / "43/cmdline") << "program";
+  fs::create_symlink("/usr/bin/program", root_ / "43/exe");
+  const Result<ProcessInfo> info = read_process(42, root_.string());
+  ASSERT_TRUE(info.ok());
+  EXPECT_FALSE(info->zombie);
+  EXPECT_EQ(info->comm, "gone");
+  EXPECT_EQ(info->exe, "/usr/bin/program");
+  EXPECT_EQ(info->cmdline, std::vector<std::string>{"program"});
+  EXPECT_EQ(thread_with_memory(42, root_.string()), 43);
+  EXPECT_EQ(read_rss_bytes(42, root_.string()), 3U * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
+}
+
 TEST_F(ProcessTest, RefusesAStatFileThatIsNone) {
   write("stat", "rubbish");
   const Result<ProcessInfo> info = read_process(42, root_.string());
