@@ -32,6 +32,25 @@ void raise_file_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/// What /proc says of a process that has gone on meanwhile may be of its next program, or of another process of that
+/// pid: the kernel half has looked when it happened.
+void forget_what_came_later(const tr_origin& origin, proc::ProcessInfo& info) {
+  constexpr std::uint64_t kTickNs = 10'000'000;  // what /proc rounds to
+  if (origin.started_ns == 0) return;
+  const std::uint64_t started_ns = origin.started_ns / kTickNs * kTickNs;
+  const std::string comm(origin.comm, ::strnlen(origin.comm, sizeof(origin.comm)));
+  if (info.start_ns != started_ns) {
+    const pid_t pid = info.pid;
+    info = {};
+    info.pid = pid;
+  } else if (info.comm != comm) {
+    info.exe.clear();
+    info.cmdline.clear();
+  }
+  info.start_ns = started_ns;
+  info.comm = comm;
+}
+
 }  // namespace
 
 /// Few processes are attached one by one, so that nobody else pays; with many, or when all are wanted, probes for all
@@ -143,9 +162,7 @@ void Session::adopt_missed() {
 void Session::identify(tracing::TracedProcess& process) {
   const tr_origin& origin = object_->origins()[process.space];
   proc::ProcessInfo& info = process.info;
-  if (info.comm.empty()) info.comm.assign(origin.comm, ::strnlen(origin.comm, sizeof(origin.comm)));
-  constexpr std::uint64_t kTickNs = 10'000'000;  // what /proc rounds to
-  if (info.start_ns == 0) info.start_ns = origin.started_ns / kTickNs * kTickNs;
+  forget_what_came_later(origin, info);
   if (info.parent_pid == 0) info.parent_pid = static_cast<pid_t>(origin.parent_tgid);
   if (!info.uid && origin.started_ns != 0) info.uid = origin.uid;
   if (info.uid) process.user = users_.name_of(*info.uid);
