@@ -51,6 +51,7 @@ TR_INLINE int release_space(__u32 id) {
   struct tr_releasing at = {.next = space->newest_stack};
   bpf_loop(config.max_stacks, release_stack, &at, 0);
   clear_totals(no_stack_of(id));
+  TR_CLEAR(origins, id);
   __builtin_memset(space, 0, sizeof(*space));
   bpf_map_push_elem(&free_spaces, &id, BPF_ANY);
   return (int)at.count;

@@ -85,35 +85,27 @@ void host_library_entry(const struct host_task* task) {
   run_with_registers(library_entry, task, &none, 0);
 }
 
-__s32 host_identify(const struct host_task* task, __u64 address) {
+/* The programs that user space runs itself, in the name of its own task. */
+static __s32 run_with_argument(int (*program)(struct bpf_raw_tracepoint_args*), const struct host_task* task,
+                               __u64 argument) {
   struct kernel_task kernel = {0};
-  __u64 arguments[1] = {address};
+  __u64 arguments[1] = {argument};
   begin(&kernel, task, 0);
   struct kernel_task* previous = switch_to(&kernel);
-  __s32 answer = identify_mapping((struct bpf_raw_tracepoint_args*)arguments);
+  __s32 answer = program((struct bpf_raw_tracepoint_args*)arguments);
   switch_to(previous);
   return answer;
+}
+
+__s32 host_identify(const struct host_task* task, __u64 address) {
+  return run_with_argument(identify_mapping, task, address);
 }
 
 __s32 host_is_mapped(const struct host_task* task, __u64 address) {
-  struct kernel_task kernel = {0};
-  __u64 arguments[1] = {address};
-  begin(&kernel, task, 0);
-  struct kernel_task* previous = switch_to(&kernel);
-  __s32 answer = is_mapped((struct bpf_raw_tracepoint_args*)arguments);
-  switch_to(previous);
-  return answer;
+  return run_with_argument(is_mapped, task, address);
 }
 
-__s32 host_release(const struct host_task* task, __u32 space) {
-  struct kernel_task kernel = {0};
-  __u64 arguments[1] = {space};
-  begin(&kernel, task, 0);
-  struct kernel_task* previous = switch_to(&kernel);
-  __s32 answer = space_release((struct bpf_raw_tracepoint_args*)arguments);
-  switch_to(previous);
-  return answer;
-}
+__s32 host_release(const struct host_task* task, __u32 space) { return run_with_argument(space_release, task, space); }
 
 void host_mapping_change(const struct host_task* task) {
   struct kernel_task kernel = {0};

@@ -70,6 +70,14 @@ TEST_F(ReleaseTest, BlocksOfTheFormerSpaceAreNotThoseOfTheOneThatHasItsNumber) {
   EXPECT_EQ(lost(), 0U);
 }
 
+TEST_F(ReleaseTest, NothingIsLeftOfWhoHadTheNumber) {
+  const std::uint32_t space = run_child(1);
+  EXPECT_EQ(kernel_.at<tr_origin>("origins", space).parent_tgid, 1U);
+  release(space);
+  EXPECT_EQ(kernel_.at<tr_origin>("origins", space).parent_tgid, 0U);
+  EXPECT_EQ(this->space(space).tgid, 0U);
+}
+
 TEST_F(ReleaseTest, ASpaceInUseIsNotReleased) {
   main_.malloc(1, kHeap);
   EXPECT_LT(release(space_), 0);

@@ -31,23 +31,30 @@ struct StoredStack {
 struct TracedProcess {
   std::uint32_t space = 0;
   pid_t pid = 0;
-  std::vector<StoredStack> stacks;            ///< those that are resolved
-  std::vector<std::uint32_t> unresolved;      ///< stored, not resolved yet
-  std::uint32_t newest_stack = 0;             ///< the last one of the store's list that has been seen
-  std::optional<std::uint64_t> settle_by_ns;  ///< once it has ended: no stack is waited for after that
+
+  // Who it is.
   proc::ProcessInfo info;
   std::string user;    ///< name of info.uid; this and what follows: empty when not known
   std::string cgroup;  ///< see proc::CgroupPlace
   std::string container;
   std::uint32_t execs = 0;  ///< programs that the process has left since it was first seen
+
+  // What it maps, and its stacks.
   AddressSpace addresses;
+  bool is_unsettled = false;              ///< a mapping could not be read at the last refresh: look again soon
+  std::vector<StoredStack> stacks;        ///< those that are resolved
+  std::vector<std::uint32_t> unresolved;  ///< stored, not resolved yet
+  std::uint32_t newest_stack = 0;         ///< the last one of the store's list that has been seen
+
+  // For the overhead guard.
+  std::uint64_t calls_seen = 0;  ///< of allocator functions, when it was last looked at
+  bool is_muted = false;         ///< it lost too much time: nothing is recorded of it any more
+
+  // How it ends.
   bool replaced = false;  ///< by exec: its libraries stay armed until end()
-  bool is_muted = false;          ///< it lost too much time: nothing is recorded of it any more
-  std::uint64_t calls_seen = 0;   ///< of allocator functions, when it was last looked at
   bool ended = false;
-  bool is_let_go =
-      false;  ///< it holds nothing armed any more; unlike the last one, whose files stay for the last report
-  bool is_unsettled = false;  ///< a mapping could not be read at the last refresh: look again soon
+  bool is_let_go = false;  ///< nothing is armed for it any more; not so for the last one, which the last report names
+  std::optional<std::uint64_t> settle_by_ns;  ///< once it has ended: no stack is waited for after that
 
   bool is_live() const { return !ended && !replaced; }
 };
