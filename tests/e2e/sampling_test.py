@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sampling: estimates are right in the mean and off by as much as they say; what is freed leaves nothing behind.
 
-The samples differ from run to run. Bounds of single figures are 4.5 standard errors, and volumes are such that two
-percent are as much, so that a test fails by chance once in some ten thousand runs.
+The samples differ from run to run. Bounds of single figures are four standard errors, and volumes are such that two
+percent are as much, so that a test fails by chance once in a thousand runs or less.
 """
 
 import collections
@@ -15,7 +15,8 @@ import harness
 from harness import Case, Target, Tracer, fixture
 
 RUNS = 50
-BOUND = 4.5
+BOUND = 4
+LONG = 400  # seconds; of millions of calls on a machine with other things to do
 KEYS = ("alloc_bytes_total", "alloc_objects_total", "live_bytes", "live_objects")
 
 
@@ -51,7 +52,7 @@ class SamplingTest(Case):
         target = Target(self, [fixture("sampled"), "sites", str(RUNS), str(bytes_kept), *map(str, sizes)])
         tracer = self.attach(target, "-s", distance)
         target.go()
-        target.out.next(300)
+        target.out.next(LONG)
         records = tracer.stop()
         self.assertEqual(tracer.status, 0, tracer.err.seen)
         self.assertEqual(target.finish(), 0)
@@ -96,20 +97,20 @@ class SamplingTest(Case):
                 self.assert_spread_as_predicted(site)
 
     def test_small_blocks_are_estimated_without_bias(self):
-        self.check_sites(1024, 750_000, [16, 100])
+        self.check_sites(1024, 560_000, [16, 100])
 
     def test_middling_and_large_blocks_are_estimated_without_bias(self):
-        self.check_sites(16384, 12_000_000, [1000, 10_000, 1_048_576])
+        self.check_sites(16384, 9_000_000, [1000, 10_000, 1_048_576])
 
     def test_blocks_close_to_the_distance_are_estimated_without_bias(self):
-        self.check_sites(65536, 36_000_000, [50_000, 1_048_576])
+        self.check_sites(65536, 30_000_000, [50_000, 1_048_576])
 
     def test_a_churn_of_ten_million_allocations_holds_thousands_of_entries(self):
         calls, kept, distance = 10_000_000, 2_000_000, 512 << 10
         target = Target(self, [fixture("sampled"), "churn", str(calls), str(kept), "2"])
         tracer = self.attach(target, "-s", "512k", "-v")
         target.go()
-        truth = json.loads(target.out.next(300))
+        truth = json.loads(target.out.next(LONG))
         self.assertEqual(truth["alloc_objects_total"], calls)
         records = tracer.stop()
         self.assertEqual(tracer.status, 0, tracer.err.seen)
@@ -131,7 +132,7 @@ class SamplingTest(Case):
             error = math.sqrt(truth[key] * distance * math.log(240 / 16) / 224)
             self.assertAlmostEqual(summary[key], truth[key], delta=BOUND * error, msg=key)
         target.go()
-        self.assertEqual(target.finish(300), 0)
+        self.assertEqual(target.finish(LONG), 0)
 
     def test_what_is_freed_leaves_nothing_behind(self):
         target = Target(self, [fixture("sampled"), "churn", "200000", "1000", "4"])
