@@ -193,7 +193,8 @@ class MachineCase(Case):
         for target in targets:
             parts = '"type":"process","event":"attach"', f'"pid":{target.pid},', '"comm":"scenes"'
             self.assertTrue(eventually(lambda parts=parts: any(all(part in line for part in parts)
-                                                               for line in list(tracer.out.seen))), target.pid)
+                                                               for line in list(tracer.out.seen))),
+                            [line for line in tracer.out.seen if parts[1] in line])
 
     def wait_armed(self, tracer, *targets):
         """Until each of them has probes of its own: where few pass the filters they come when a process is noticed."""
