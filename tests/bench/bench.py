@@ -15,6 +15,7 @@ import tempfile
 
 import instruments
 import loading
+import machine
 from instruments import Failed, Floor, Pairs, Tracer
 
 # name: (threads, calls below the thread's start, what is attached, options of tracer, what it is)
@@ -160,7 +161,7 @@ def print_table(bench):
         print(f"{name:<27}{value:>8.1f}   {verdict:<7}{says}")
 
 
-def print_json(bench, loaded):
+def print_json(bench, loaded, whole):
     cases = {
         name: {"median_ns": statistics.median(values), "lowest_ns": min(values), "highest_ns": max(values), "ns": values}
         for name, values in bench.samples.items()
@@ -169,7 +170,7 @@ def print_json(bench, loaded):
     ratios = [{"name": name, "value": value, "met": met} for name, value, met, _ in bench.ratios()]
     walks = {name: value for name, value, _, _ in bench.walks()}
     print(json.dumps({"cases": cases, "ratios": ratios, "walks_ns": walks, "skipped": bench.skipped,
-                      "probes": bench.floor, "loading": loaded}, indent=2))
+                      "probes": bench.floor, "loading": loaded, "machine": whole}, indent=2))
 
 
 def parse_arguments():
@@ -195,12 +196,18 @@ def main():
         loaded = loading.measure(bench.build)
     except (Failed, OSError, subprocess.TimeoutExpired) as failure:
         sys.exit(f"bench: loading: {failure}")
+    try:
+        whole = machine.measure(bench.build)
+    except (Failed, OSError, subprocess.SubprocessError) as failure:
+        sys.exit(f"bench: the whole machine: {failure}")
     if arguments.json:
-        print_json(bench, loaded)
+        print_json(bench, loaded, whole)
     else:
         print_table(bench)
         loading.print_lines(loaded)
-    if arguments.check and any(met is False for _, _, met, _ in bench.ratios()):
+        machine.print_lines(whole)
+    missed = [met is False for _, _, met, _ in bench.ratios()] + [not met for _, _, _, met in machine.targets(whole)]
+    if arguments.check and any(missed):
         sys.exit(1)
 
 
