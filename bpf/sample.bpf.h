@@ -130,6 +130,8 @@ TR_INLINE bool take_sample(struct tr_thread* t, const struct tr_space* space) {
   __u32 level = *(const volatile __u16*)&space->sample_level;
   t->call_level = 0;
   if (!level) return true;
+  /* Since the entry program has looked. */
+  if (level == TR_LEVEL_MUTED) return false;
   if (level != t->sample_level) {
     t->sample_level = level;
     t->sample_distance = distance_of(level);

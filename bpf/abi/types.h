@@ -230,8 +230,9 @@ struct tr_space {
   __u16 sample_level;
   __u16 sampled; /* sample_level is or was above 0: blocks that are not in the books may be live */
   __u64 events;  /* calls of allocator functions that ran the entry program, inner ones too, up to 63 per thread less */
+  __u64 padding[7]; /* written to at each call: two spaces must not share a cache line */
 };
-TR_ASSERT_SIZE(struct tr_space, 72);
+TR_ASSERT_SIZE(struct tr_space, 128);
 
 /* Who an address space belongs to, as of the moment at which it began; not written for those that user space begins. */
 struct tr_origin {
