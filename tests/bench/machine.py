@@ -116,7 +116,7 @@ def watch(build, folder, containers):
         figures = {"start_s": start_s, "start_cpu_s": start_cpu_s, "core_percent": 100 * core, "rss_mib": rss_mib(tracer.pid)}
     finally:
         tracer.send_signal(signal.SIGINT)
-        tracer.communicate(timeout=120)
+        tracer.communicate(timeout=300)
     text = out.read_text(encoding="utf-8")
     figures["processes_found"] = len(set(re.findall(r'"type":"snapshot",.*?"pid":(\d+),.*?"comm":"program"', text)))
     return figures

@@ -74,7 +74,8 @@ class BuildTest(MachineCase):
         tracer = self.trace_ours("-T", "3")
         self.build(trees[1], preexec_fn=begin)
         records = tracer.stop()
-        self.assert_complete(records)
+        # A name of a process that has ended may be lost so; nothing is that was to be counted.
+        self.assertLessEqual({record["reason"] for record in records.of("lost")}, {"mapping_busy"})
         for part in ("sum", "main.o", "part7.o"):
             self.assertEqual((trees[0] / part).read_bytes(), (trees[1] / part).read_bytes(), part)
         expected = executions.seen()
@@ -138,7 +139,7 @@ class ManyProcessesTest(MachineCase):
         tracer = self.trace_ours("-T", "3")
         target.work()
         # What stays known: the files and names of the programs.
-        self.run_many(20)
+        self.run_many(50)
         maps = MapEntries(tracer)
 
         def entries():
@@ -151,8 +152,9 @@ class ManyProcessesTest(MachineCase):
         self.run_many(self.PROCESSES)
         self.assertTrue(eventually(is_quiet), entries())
         after = self.footprint(tracer.pid)
-        # A page of records here and there; without giving back it is more than 20 KiB for each process.
-        self.assertLess(after[0] - before[0], self.PROCESSES * 4, (before, after))
+        # Some room for what names and records take the first time.
+        self.assertLess(after[0] - before[0], self.PROCESSES * 8, (before, after))
+        self.assertLess(after[1] - before[1], self.PROCESSES, (before, after))
         # The processes of others come and go.
         known = {int(key) for key in maps.keys("processes")}
         self.assertTrue(eventually(lambda: {int(key) for key in maps.keys("processes")} - known == set() or
@@ -160,7 +162,7 @@ class ManyProcessesTest(MachineCase):
         records = tracer.stop()
         self.assert_complete(records)
         heaps = records.heaps(comm="scenes", exited=True)
-        self.assertEqual(len(heaps), 20 + self.PROCESSES)
+        self.assertEqual(len(heaps), 50 + self.PROCESSES)
         self.assertEqual({heap["alloc_objects_total"] for heap in heaps}, {1111})
 
     def test_hundreds_of_idle_processes_cost_nothing_and_are_not_spoken_of(self):

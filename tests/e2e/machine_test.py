@@ -243,7 +243,7 @@ class FiltersTest(MachineCase):
         self.assertEqual(records.pids(), {wanted.pid})
 
     def test_filters_that_name_nothing_are_refused(self):
-        for options in (["--cgroup", "/no-such-cgroup"], ["--container", "123456789abc"], ["--pidns", "4026999999"],
+        for options in (["--cgroup", "/no-such-cgroup"], ["--container", "123456789abc"], ["--pidns", "4194304"],
                         ["--user", "no-such-user"]):
             with self.subTest(options=options):
                 tracer = harness.Tracer(self, "--all", "-d", "1", "-o", self.folder / "out.ndjson", *options)
