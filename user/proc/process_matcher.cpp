@@ -44,7 +44,9 @@ Result<ProcessMatcher> ProcessMatcher::create(ProcessFilter filter, const std::s
   const ProcessFilter& wanted = matcher.filter_;
   if (wanted.pidns && wanted.pidns->pid != 0) {
     Result<std::uint64_t> inode = read_pid_namespace(wanted.pidns->pid, proc_root);
-    if (!inode) return std::move(inode).error().in_context("--pidns");
+    if (!inode)
+      return Error(inode.error().kind(), "--pidns: " + inode.error().message(),
+                   "give a process that is in the namespace, or the inode number that 'lsns -t pid' shows");
     matcher.pid_namespace_ = *inode;
   } else if (wanted.pidns) {
     matcher.pid_namespace_ = wanted.pidns->inode;
