@@ -11,7 +11,7 @@ import uuid
 
 import harness
 from harness import HANG, eventually, fixture, scene, scene_now, site
-from machine import MachineCase
+from machine import PATIENCE, MachineCase
 
 INSTANCES = pathlib.Path("/sys/kernel/tracing/instances")
 SOMEBODY = 64322  # a user that nobody else here is
@@ -91,9 +91,10 @@ class BuildTest(MachineCase):
         """The compiler and the assembler of a file do the same under a tracer that started them."""
         objects = folder / "part7.o"
         objects.unlink()
-        status, alone, tracer = self.run_command([], ["make", "-s", "-j4", "part7.o"], cwd=folder)
-        self.assertEqual(status, 0, tracer.err.seen)
-        self.assert_nothing_lost(alone)
+        out = self.folder / "alone.ndjson"
+        tracer = harness.Tracer(self, "-o", out, "-T", "3", "--", "make", "-s", "-j4", "part7.o", cwd=folder)
+        self.assertEqual(tracer.wait(PATIENCE), 0, tracer.err.seen)
+        alone = harness.Records(out.read_text(encoding="utf-8").splitlines())
         for program in ("as", "cc1"):
             heap, = [heap for heap in alone.last_snapshots if heap["comm"] == program]
             same = [other for other in records.heaps(comm=program)
