@@ -160,7 +160,7 @@ class FiltersTest(MachineCase):
             return Target(self, ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups", str(self.scenes),
                                  "leaks"])
         self.comm = "wanted-program"
-        self.is_wanted = lambda record: (record["uid"], record["user"]) == (SOMEBODY, str(SOMEBODY))
+        self.is_wanted = lambda record: (record["uid"], record["user"]) == (SOMEBODY, f"uid {SOMEBODY}")
         self.check(somebody, self.anywhere, "--user", str(SOMEBODY))
 
     def test_by_the_name_of_a_user(self):
