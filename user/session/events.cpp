@@ -49,7 +49,10 @@ void Session::settle_ended(bool is_over) {
     if (is_over || process->unresolved.empty() || now >= *process->settle_by_ns) settled.push_back(space);
   }
   for (const std::uint32_t space : settled) {
-    keep_ended(tracing::take_stock(*object_, *tracker_->find_space(space), *resolver_, config_.older_ns != 0));
+    const tracing::TracedProcess& process = *tracker_->find_space(space);
+    keep_ended(tracing::take_stock(*object_, process, *resolver_, config_.older_ns != 0));
+    // Other runs tell of it at their end once more.
+    if (config_.all) resolver_->forget(process);
     tracker_->forget(space);
     if (guard_) guard_->forget(space);
     if (Result<void> released = object_->release_space(space); !released)
@@ -81,7 +84,8 @@ bool Session::lacks_answers(const heap::Stack& stack) {
 /// Counts as lost what has no names because a file could not be read, or was overwritten before it was.
 void Session::count_unanswered() {
   for (const heap::StackId id : unanswered_) {
-    if (lacks_answers(*resolver_->find(id))) resolver_->mark_missed(id);
+    const heap::Stack* stack = resolver_->find(id);
+    if (stack != nullptr && lacks_answers(*stack)) resolver_->mark_missed(id);
   }
 }
 
@@ -261,16 +265,17 @@ void Session::library_changed(const tracing::LibraryChange& change) {
 /// done that already for those that come and go.
 void Session::look_up_names(const library::Library& library) {
   if (transient_modules_.contains(library.module_id())) return;
-  std::size_t& next = named_[library.module_id()];
-  const std::deque<heap::Stack>& stacks = resolver_->stacks();
+  heap::StackId& next = named_[library.module_id()];
   std::set<std::pair<std::uint64_t, bool>> seen;
-  for (; next < stacks.size() && seen.size() < kMostNamesKept; ++next) {
-    for (const heap::Frame& frame : stacks[next].frames) {
+  while (next < resolver_->last() && seen.size() < kMostNamesKept) {
+    const heap::Stack* stack = resolver_->find(++next);
+    if (stack == nullptr) continue;
+    for (const heap::Frame& frame : stack->frames) {
       if (frame.module == library.module_id() && seen.emplace(frame.module_address, frame.exact).second)
         symbolizer_.symbolize(frame);
     }
   }
-  next = stacks.size();
+  next = resolver_->last();
 }
 
 void Session::forget_names(const library::Library& library) {

@@ -168,7 +168,7 @@ class Session {
   std::vector<tracing::TakenStock> ended_;          ///< of processes that have ended and were forgotten
   std::vector<heap::StackId> unanswered_;           ///< stacks with a frame in one of these that could not be read yet
   std::set<std::uint32_t> transient_modules_;       ///< libraries that were loaded while the trace ran
-  std::map<std::uint32_t, std::size_t> named_;      ///< module → how many stacks have been asked for names from it
+  std::map<std::uint32_t, heap::StackId> named_;    ///< module → the last stack that was asked for names from it
 
   /// --all with filters that few processes pass: these are attached one by one, as --pid does, and nobody else pays.
   std::optional<proc::ProcessMatcher> matcher_;

@@ -12,24 +12,6 @@
 namespace tracer::tracing {
 namespace {
 
-std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
-  hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL;
-  return hash ^ (hash >> 32);
-}
-
-std::uint64_t hash_of(const heap::Stack& stack) {
-  std::uint64_t hash = static_cast<std::uint64_t>(stack.pid);
-  for (const heap::Frame& frame : stack.frames) hash = mix(mix(hash, frame.module), frame.module_address);
-  return hash;
-}
-
-bool means_the_same(const heap::Stack& a, const heap::Stack& b) {
-  const auto same_frame = [](const heap::Frame& x, const heap::Frame& y) {
-    return x.module == y.module && x.module_address == y.module_address && x.exact == y.exact;
-  };
-  return a.pid == b.pid && a.end == b.end && std::ranges::equal(a.frames, b.frames, same_frame);
-}
-
 // __libc_start_call_main is smaller than this and lies before __libc_start_main.
 constexpr std::uint64_t kMainCallerReach = 256;
 
@@ -220,26 +202,23 @@ StackResolver::Progress StackResolver::finish_walk(std::uint32_t id, const tr_st
 heap::StackId StackResolver::remember(heap::Stack stack) {
   const auto has_module = [](const heap::Frame& frame) { return frame.module != heap::kNoModule; };
   if (shares_between_processes && std::ranges::all_of(stack.frames, has_module)) stack.pid = 0;
-  const std::uint64_t hash = hash_of(stack);
-  const auto [begin, end] = by_meaning_.equal_range(hash);
-  for (auto it = begin; it != end; ++it) {
-    if (means_the_same(stacks_[it->second - 1], stack)) return it->second;
-  }
-  stack.id = static_cast<heap::StackId>(stacks_.size() + 1);
-  by_meaning_.emplace(hash, stack.id);
-  new_.push_back(stack.id);
-  stacks_.push_back(std::move(stack));
-  return stacks_.back().id;
+  const StackPool::Added added = stacks_.add(std::move(stack));
+  if (added.is_new) new_.push_back(added.id);
+  return added.id;
+}
+
+void StackResolver::forget(const TracedProcess& process) {
+  for (const StoredStack& stack : process.stacks) stacks_.release(stack.meaning);
+  for (const std::uint32_t id : process.unresolved) raw_.erase(id);
 }
 
 void StackResolver::mark_missed(heap::StackId id) {
-  if (id != kNoStack && id <= stacks_.size()) stacks_[id - 1].loss = heap::Loss::kLibraryMissed;
+  if (heap::Stack* stack = stacks_.find(id)) stack->loss = heap::Loss::kLibraryMissed;
 }
 
 const heap::Stack* StackResolver::find(heap::StackId id) const {
   static const heap::Stack kNone{kNoStack, 0, {}, heap::StackEnd::kNotRecorded, std::nullopt};
-  if (id == kNoStack) return &kNone;
-  return id <= stacks_.size() ? &stacks_[id - 1] : nullptr;
+  return id == kNoStack ? &kNone : stacks_.find(id);
 }
 
 }  // namespace tracer::tracing

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <unordered_map>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "heap/stack.h"
 #include "kernel/bpf_object.h"
 #include "tracing/process_tracker.h"
+#include "tracing/stack_pool.h"
 #include "tracing/unwind_tables.h"
 
 namespace tracer::tracing {
@@ -18,8 +18,8 @@ namespace tracer::tracing {
 /// Turns the frames of stored stacks, (file number, offset in the file), into (module, address of the module).
 ///
 /// Several numbers can be one module (a file that was renamed, say); stacks that mean the same are one here, under an
-/// id of this side: the store's are used again when a process has ended. Stacks stay for the whole run. Used by the
-/// session thread.
+/// id of this side: the store's are used again when a process has ended. Used by the session
+/// thread.
 class StackResolver {
  public:
   /// What stands for all allocations under no stack.
@@ -35,8 +35,11 @@ class StackResolver {
   /// The same, for the last time: what waited for a library to be seen again has waited in vain.
   void finish();
 
-  /// All that were resolved, those that mean something new, in this order. It only grows.
-  const std::deque<heap::Stack>& stacks() const { return stacks_; }
+  /// The last id that was given out; find() knows those up to it that were not forgotten.
+  heap::StackId last() const { return stacks_.last(); }
+
+  /// The stacks of a process are not needed any more: it has ended, and what it held was told.
+  void forget(const TracedProcess& process);
 
   /// The stacks that were resolved since the last call, those that mean something new.
   std::vector<heap::StackId> take_new() { return std::exchange(new_, {}); }
@@ -44,13 +47,16 @@ class StackResolver {
   /// The names of a stack's functions are lost with the file of a library.
   void mark_missed(heap::StackId id);
 
-  /// The stack, or nullptr when the id is unknown. Stays valid. kNoStack has no frames.
+  /// The stack, or nullptr when the id is unknown or forgotten. Stays valid until it is. kNoStack has no frames.
   const heap::Stack* find(heap::StackId id) const;
 
   /// Stacks of different processes are one if their frames are the same places in files.
   bool shares_between_processes = false;
 
  private:
+  // About a kilobyte each.
+  static constexpr std::size_t kMostUnusedStacks = 32768;
+
   void collect_new(TracedProcess& process);
   void resolve_all(TracedProcess& process);
   bool resolve(std::uint32_t id, TracedProcess& process);
@@ -78,9 +84,8 @@ class StackResolver {
   const library::LibraryCache& cache_;
   const UnwindTables* tables_;
   std::unordered_map<std::uint32_t, kernel::RawStack>
-      raw_;                         ///< stacks that are to be finished, by their id in the store
-  std::deque<heap::Stack> stacks_;  ///< index: id - 1
-  std::unordered_multimap<std::uint64_t, heap::StackId> by_meaning_;  ///< hash of pid and frames → id
+      raw_;  ///< stacks that are to be finished, by their id in the store
+  StackPool stacks_{kMostUnusedStacks};
   std::vector<heap::StackId> new_;
   bool is_last_ = false;  ///< of all stacks, or of those of the process at hand
 };
