@@ -107,8 +107,15 @@ TEST_F(FuzzTest, NoiseInTheUnwindTablesBreaksNoBounds) {
   config_.use_tables = 1;
   kernel_.set_capacity("unwind_words", kWords / 2);
   // One file everywhere: whatever the noise takes for code has a table.
-  kernel_.mappings[kTgid] = {
-      {.start = 0, .end = ~0ULL, .file_offset = 0, .executable = 1, .has_file = 1, .key = {}, .path = "/x"}};
+  kernel_.mappings[kTgid] = {{.start = 0,
+                              .end = ~0ULL,
+                              .file_offset = 0,
+                              .executable = 1,
+                              .has_file = 1,
+                              .key = {},
+                              .path = "/x",
+                              .own = 0,
+                              .others = 0}};
   std::uint32_t ends_seen = 0;
   for (int i = 0; i < kRounds; ++i) {
     if (i % 16 == 0) scribble();
