@@ -157,9 +157,10 @@ class ManyProcessesTest(MachineCase):
         self.assertLess(after[0] - before[0], self.PROCESSES * 8, (before, after))
         self.assertLess(after[1] - before[1], self.PROCESSES, (before, after))
         # The processes of others come and go.
-        known = {int(key) for key in maps.keys("processes")}
-        self.assertTrue(eventually(lambda: {int(key) for key in maps.keys("processes")} - known == set() or
-                                   all(harness.state_of(key) for key in map(int, maps.keys("processes")))))
+        def left_behind():
+            dead = {key for key in map(int, maps.keys("processes")) if not harness.state_of(key)}
+            return dead & {int(key) for key in maps.keys("processes")}
+        self.assertTrue(eventually(lambda: not left_behind()), left_behind())
         records = tracer.stop()
         self.assert_complete(records)
         heaps = records.heaps(comm="scenes", exited=True)
