@@ -36,7 +36,7 @@ struct {
   __type(value, struct tr_origin);
 } origins SEC(".maps");
 
-/* Numbers to be used again: of spaces, stacks and chunks. User space gives back what an ended space had; the kernel
+/* Numbers to be used again: of spaces, stacks and chunks. release.bpf.h gives back what an ended space had; the kernel
  * half takes from here first. As large as what they are numbers of, so never full. */
 struct {
   __uint(type, BPF_MAP_TYPE_STACK);
@@ -65,8 +65,8 @@ struct {
   __type(value, struct tr_block);
 } blocks SEC(".maps");
 
-/* Hash of a stack to its id. User space removes those of ended spaces. Sized twice the stacks, so it is not full before
- * they are. */
+/* Hash of a stack to its id. release.bpf.h removes those of ended spaces. Sized twice the stacks, so it is not full
+ * before they are. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 1024);

@@ -106,6 +106,7 @@ class BpfObject::Impl {
   Result<void> open_ring();
   Result<void> attach_layout_events();
   int run(bpf_program* program, std::uint64_t argument);
+  Result<void> enter(pid_t pid, const tr_process& process);
   Result<int> ask_about(int fd, bpf_program* program);
   template <typename Visit>
   void for_each_block(Visit&& visit) const;
@@ -346,13 +347,14 @@ bool BpfObject::knows_process(pid_t pid) const {
   return bpf_map_lookup_elem(bpf_map__fd(impl_->skeleton->maps.processes), &key, &process) == 0;
 }
 
-Result<void> BpfObject::exclude_process(pid_t pid) {
+Result<void> BpfObject::Impl::enter(pid_t pid, const tr_process& process) {
   const std::uint32_t key = static_cast<std::uint32_t>(pid);
-  const tr_process process{0, TR_NEVER_TRACED};
-  if (bpf_map_update_elem(bpf_map__fd(impl_->skeleton->maps.processes), &key, &process, BPF_ANY) != 0)
+  if (bpf_map_update_elem(bpf_map__fd(skeleton->maps.processes), &key, &process, BPF_ANY) != 0)
     return Error::from_errno(errno, "cannot enter the process into the table of processes");
   return {};
 }
+
+Result<void> BpfObject::exclude_process(pid_t pid) { return impl_->enter(pid, {0, TR_NEVER_TRACED}); }
 
 Result<std::uint32_t> BpfObject::identify(int fd) {
   const Result<int> asked = impl_->ask_about(fd, impl_->skeleton->progs.identify_mapping);
@@ -379,10 +381,7 @@ Result<std::uint32_t> BpfObject::add_process(pid_t pid, std::uint32_t hold) {
   space.tgid = static_cast<std::uint32_t>(pid);
   space.users = 1;
   set_sample_level(id, impl_->skeleton->rodata->config.sample_level);
-  const std::uint32_t key = static_cast<std::uint32_t>(pid);
-  const tr_process process{id, hold};
-  if (bpf_map_update_elem(bpf_map__fd(impl_->skeleton->maps.processes), &key, &process, BPF_ANY) != 0)
-    return Error::from_errno(errno, "cannot enter the process into the table of processes");
+  if (Result<void> entered = impl_->enter(pid, {id, hold}); !entered) return std::move(entered).error();
   return id;
 }
 

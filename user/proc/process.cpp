@@ -111,6 +111,22 @@ bool has_ended(pid_t thread, const std::string& proc_root) {
   return !stat || !parse_stat(*stat, &info) || info.zombie;
 }
 
+/// The numbers among the names in a folder, ascending.
+Result<std::vector<pid_t>> read_ids(const std::string& path) {
+  struct Close {
+    void operator()(DIR* directory) const noexcept { ::closedir(directory); }
+  };
+  const std::unique_ptr<DIR, Close> directory(::opendir(path.c_str()));
+  if (!directory) return Error::from_errno(errno, "cannot read " + path);
+  std::vector<pid_t> ids;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    pid_t id = 0;
+    if (parse_number(entry->d_name, &id)) ids.push_back(id);
+  }
+  std::ranges::sort(ids);
+  return ids;
+}
+
 }  // namespace
 
 Result<ProcessInfo> read_process(pid_t pid, const std::string& proc_root) {
@@ -181,19 +197,11 @@ Result<std::uint64_t> read_pid_namespace(pid_t pid, const std::string& proc_root
 }
 
 Result<std::vector<pid_t>> read_threads(pid_t pid, const std::string& proc_root) {
-  struct Close {
-    void operator()(DIR* directory) const noexcept { ::closedir(directory); }
-  };
   const std::string path = fmt::format("{}/{}/task", proc_root, pid);
-  const std::unique_ptr<DIR, Close> directory(::opendir(path.c_str()));
-  if (!directory) return no_process(pid, Error::from_errno(errno, "cannot read " + path));
-  std::vector<pid_t> threads;
-  while (const dirent* entry = ::readdir(directory.get())) {
-    pid_t id = 0;
-    if (parse_number(entry->d_name, &id)) threads.push_back(id);
-  }
-  std::ranges::sort(threads);
-  return threads;
+  Result<std::vector<pid_t>> threads = read_ids(path);
+  return threads ? std::move(threads) : no_process(pid, std::move(threads).error());
 }
+
+Result<std::vector<pid_t>> read_processes(const std::string& proc_root) { return read_ids(proc_root); }
 
 }  // namespace tracer::proc

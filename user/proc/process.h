@@ -45,6 +45,9 @@ std::uint64_t read_rss_bytes(pid_t pid, const std::string& proc_root = "/proc");
 /// Inode number of the pid namespace that the process is in. Fails with kNotFound when there is no such process.
 Result<std::uint64_t> read_pid_namespace(pid_t pid, const std::string& proc_root = "/proc");
 
+/// Ids of all processes, ascending.
+Result<std::vector<pid_t>> read_processes(const std::string& proc_root = "/proc");
+
 /// Ids of the process's threads, ascending. Fails with kNotFound when there is no such process.
 Result<std::vector<pid_t>> read_threads(pid_t pid, const std::string& proc_root = "/proc");
 

@@ -4,8 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
-#include <filesystem>
 
 #include "proc/cgroup.h"
 #include "proc/process.h"
@@ -87,12 +85,9 @@ bool ProcessMatcher::matches(pid_t pid) const {
 
 std::vector<pid_t> ProcessMatcher::find(std::size_t most) const {
   std::vector<pid_t> found;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(proc_root_, error)) {
-    const std::string name = entry.path().filename().string();
-    pid_t pid = 0;
-    const auto [end, failure] = std::from_chars(name.data(), name.data() + name.size(), pid);
-    if (failure != std::errc() || end != name.data() + name.size()) continue;
+  const Result<std::vector<pid_t>> pids = read_processes(proc_root_);
+  if (!pids) return found;
+  for (const pid_t pid : *pids) {
     if (matches(pid)) found.push_back(pid);
     if (found.size() == most) break;
   }

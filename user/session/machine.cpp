@@ -84,14 +84,18 @@ Result<void> Session::watch_mappings() {
 
 Result<void> Session::attach_matching() {
   if (Result<void> watching = watch_mappings(); !watching) return watching;
+  attach_all_found();
+  return {};
+}
+
+void Session::attach_all_found() {
   const std::uint64_t now = monotonic_ns();
   for (const pid_t pid : matcher_->find(TR_MAX_SPACES)) attach_found(pid, now);
-  return {};
 }
 
 /// A process that passes the filters. One that ends meanwhile is nothing to speak of.
 void Session::attach_found(pid_t pid, std::uint64_t since_ns) {
-  // A child of a traced process, whose event is on its way.
+  // Attached already, or a child of a traced process, whose event is on its way.
   if (object_->knows_process(pid)) return;
   const Result<std::uint32_t> space = object_->add_process(pid, 0);
   if (!space) return log::verbose("pid {}: {}", pid, space.error().message());
@@ -130,12 +134,7 @@ void Session::drain_mappings() {
   if (!adopts()) refresh_changed();
   if (lost == 0) return;
   log::verbose("{} new mappings came faster than they could be read: looking at all processes", lost);
-  if (!adopts()) {
-    for (const pid_t pid : matcher_->find(TR_MAX_SPACES)) {
-      if (tracker_->find_live(pid) == nullptr) attach_found(pid, monotonic_ns());
-    }
-    return;
-  }
+  if (!adopts()) return attach_all_found();
   if (Result<void> read = files_->scan(); !read) log::verbose("{}", read.error().message());
 }
 

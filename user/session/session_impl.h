@@ -97,6 +97,7 @@ class Session {
   Result<void> watch_mappings();
   Result<void> attach_machine();
   Result<void> attach_matching();
+  void attach_all_found();
   void attach_found(pid_t pid, std::uint64_t since_ns);
   void on_mapping(const kernel::MappingEvent& event);
   void wait_for_tables_of_machine();

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tracing/machine_files.h"
 
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
-#include <filesystem>
-#include <optional>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -18,12 +14,6 @@ namespace {
 // Files looked at in a round when nothing has happened that we know of. Some microseconds each.
 constexpr std::size_t kLookedAt = 64;
 
-std::optional<pid_t> pid_named(const std::string& name) {
-  pid_t pid = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
-  return error == std::errc() && end == name.data() + name.size() ? std::optional(pid) : std::nullopt;
-}
-
 }  // namespace
 
 MachineFiles::FileKey MachineFiles::key_of(const library::FileIdentity& identity) {
@@ -32,19 +22,18 @@ MachineFiles::FileKey MachineFiles::key_of(const library::FileIdentity& identity
 
 Result<void> MachineFiles::scan() {
   const std::uint64_t now = monotonic_ns();
+  const Result<std::vector<pid_t>> pids = proc::read_processes();
+  if (!pids) return pids.error();
   std::set<FileKey> seen;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-    const std::optional<pid_t> pid = pid_named(entry.path().filename().string());
-    if (!pid || *pid == ::getpid()) continue;
-    Result<std::vector<proc::Mapping>> mappings = proc::read_maps(*pid);
+  for (const pid_t pid : *pids) {
+    if (pid == ::getpid()) continue;
+    Result<std::vector<proc::Mapping>> mappings = proc::read_maps(pid);
     if (!mappings) continue;  // it has ended
     for (const proc::Mapping& mapping : *mappings) {
       if (!mapping.executable || !mapping.is_file()) continue;
-      if (seen.insert({mapping.device_major, mapping.device_minor, mapping.inode, 0}).second) meet(*pid, mapping, now);
+      if (seen.insert({mapping.device_major, mapping.device_minor, mapping.inode, 0}).second) meet(pid, mapping, now);
     }
   }
-  if (error) return Error::from_errno(error.value(), "cannot list the processes in /proc");
   return {};
 }
 
