@@ -20,6 +20,7 @@ from instruments import Failed
 IDLE = 300
 CONTAINERS = 5
 PER_CONTAINER = 4
+SETTLED_S = 8  # the first snapshot, with the names of all that has been met, is over
 WATCHED_S = 10
 
 TARGET_START_S = 2.0
@@ -43,17 +44,21 @@ class Containers:
 
     def __init__(self, program, folder):
         self.processes = []
+        self.lines = []
         for number in range(CONTAINERS):
             layers = folder / str(number)
             for name in ("lower", "upper", "work", "root"):
                 (layers / name).mkdir(parents=True)
             copy_program(program, layers / "lower")
+            # One for each program: a line that several wait for is taken by any of them, twice by a quick one.
+            for program_number in range(PER_CONTAINER):
+                os.mkfifo(layers / f"line{program_number}")
+                self.lines.append(os.open(layers / f"line{program_number}", os.O_RDWR))
             script = (f"mount -t overlay overlay -o lowerdir={layers}/lower,upperdir={layers}/upper,workdir={layers}/work "
                       f"{layers}/root && mount -t proc proc {layers}/root/proc && "
-                      # Standard input is /dev/null in the background.
-                      f"exec 3<&0; for i in $(seq {PER_CONTAINER}); do chroot {layers}/root /program leaks <&3 & done; wait")
+                      f"for i in $(seq 0 {PER_CONTAINER - 1}); do chroot {layers}/root /program leaks <{layers}/line$i & done; wait")
             self.processes.append(subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script],
-                                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+                                                   stdout=subprocess.PIPE))
 
     def hear(self, word):
         """A line of each program."""
@@ -64,15 +69,16 @@ class Containers:
                     raise Failed(f"a program in a container said {line!r}")
 
     def act(self):
-        for process in self.processes:
-            process.stdin.write(b"\n" * PER_CONTAINER)
-            process.stdin.flush()
+        for line in self.lines:
+            os.write(line, b"\n")
         self.hear("alloc_objects_total")
 
     def end(self):
         for process in self.processes:
             process.kill()
             process.wait()
+        for line in self.lines:
+            os.close(line)
 
 
 class Sleepers:
@@ -109,7 +115,7 @@ def watch(build, folder, containers):
         start_s = time.monotonic() - begin
         start_cpu_s = cpu_seconds(tracer.pid)
         containers.act()
-        time.sleep(2)  # names and tables of what has just been met
+        time.sleep(SETTLED_S)
         before, begin = cpu_seconds(tracer.pid), time.monotonic()
         time.sleep(WATCHED_S)
         core = (cpu_seconds(tracer.pid) - before) / (time.monotonic() - begin)

@@ -11,6 +11,11 @@
 #include "session/command.h"
 #include "session/session.h"
 
+/// Settings of the allocator that is linked in (jemalloc(3), TUNING): one thread does nearly all, and what it has given
+/// back is of use to the machine at once.
+extern "C" const char* malloc_conf;
+const char* malloc_conf = "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 namespace tracer::cli {
 namespace {
 

@@ -64,13 +64,11 @@ std::int64_t less(std::uint64_t now, std::uint64_t before) { return static_cast<
 struct Change {
   std::int64_t live_bytes = 0;
   std::int64_t alloc_objects = 0;
-  std::int64_t alloc_bytes = 0;
 };
 
 GroupRates rates_of(const Change& change, std::uint64_t duration_ns) {
   const double seconds = static_cast<double>(duration_ns) / kNsPerSecond;
-  return {static_cast<double>(change.live_bytes) / seconds, gained(change.alloc_objects) / seconds,
-          gained(change.alloc_bytes) / seconds};
+  return {static_cast<double>(change.live_bytes) / seconds, gained(change.alloc_objects) / seconds};
 }
 
 }  // namespace
@@ -95,14 +93,13 @@ std::vector<Group> RateTracker::update(const Snapshot& snapshot) {
   std::map<std::string, Change> changes;
   std::map<HeapIdentity, Known> before = std::exchange(processes_, {});
   for (const ProcessSnapshot& process : snapshot.processes) {
-    Known now{group_key(process, by_), process.live_bytes, process.alloc_objects_total, process.alloc_bytes_total};
+    Known now{group_key(process, by_), process.live_bytes, process.alloc_objects_total};
     const auto known = before.find(process.identity());
     const Known old = known == before.end() ? Known() : known->second;
     if (known != before.end()) before.erase(known);
     Change& change = changes[now.key];
     change.live_bytes += less(now.live_bytes, old.live_bytes);
     change.alloc_objects += less(now.alloc_objects, old.alloc_objects);
-    change.alloc_bytes += less(now.alloc_bytes, old.alloc_bytes);
     processes_[process.identity()] = std::move(now);
   }
   // Those that have ended took their blocks with them; what they had counted before is in their group's books now.
@@ -110,14 +107,11 @@ std::vector<Group> RateTracker::update(const Snapshot& snapshot) {
     Change& change = changes[old.key];
     change.live_bytes -= static_cast<std::int64_t>(old.live_bytes);
     change.alloc_objects -= static_cast<std::int64_t>(old.alloc_objects);
-    change.alloc_bytes -= static_cast<std::int64_t>(old.alloc_bytes);
   }
   for (const auto& [key, exited] : snapshot.exited_groups) {
     Known& old = exited_[key];
     changes[key].alloc_objects += less(exited.counters.alloc_objects_total, old.alloc_objects);
-    changes[key].alloc_bytes += less(exited.counters.alloc_bytes_total, old.alloc_bytes);
     old.alloc_objects = exited.counters.alloc_objects_total;
-    old.alloc_bytes = exited.counters.alloc_bytes_total;
   }
   if (!std::exchange(is_first_, false) && snapshot.t_ns > t_ns_) {
     for (auto& [key, group] : groups) group.rates = rates_of(changes[key], snapshot.t_ns - t_ns_);
@@ -130,8 +124,7 @@ std::vector<Group> group_with_means(const Snapshot& snapshot, GroupBy by, std::u
   Groups groups = add_up(snapshot, by);
   if (duration_ns == 0) return sorted(std::move(groups));
   for (auto& [key, group] : groups) {
-    group.rates = rates_of(
-        {less(group.live_bytes, 0), less(group.alloc_objects_total, 0), less(group.alloc_bytes_total, 0)}, duration_ns);
+    group.rates = rates_of({less(group.live_bytes, 0), less(group.alloc_objects_total, 0)}, duration_ns);
   }
   return sorted(std::move(groups));
 }

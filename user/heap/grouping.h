@@ -23,7 +23,6 @@ std::string group_key(const ProcessSnapshot& process, GroupBy by);
 struct GroupRates {
   double growth_bytes_per_s = 0;
   double alloc_objects_per_s = 0;
-  double alloc_bytes_per_s = 0;
 };
 
 /// Processes added up.
@@ -56,7 +55,6 @@ class RateTracker {
     std::string key;
     std::uint64_t live_bytes = 0;
     std::uint64_t alloc_objects = 0;
-    std::uint64_t alloc_bytes = 0;
   };
 
   GroupBy by_;

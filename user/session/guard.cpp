@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The overhead guard of runs of the whole machine: what calls cost is measured on the tracer itself, then each process
 // is looked at once a second.
+#include <dlfcn.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -25,15 +25,32 @@ constexpr int kPairs = 200;
 constexpr std::uint64_t kFewCalls = 1000;
 constexpr std::uint64_t kGuardPeriodNs = 1'000'000'000;
 
+/// The allocator that most processes use. This one has its own for everything else.
+struct LibcAllocator {
+  void* (*malloc)(std::size_t) = nullptr;
+  void (*free)(void*) = nullptr;
+};
+
+Result<LibcAllocator> find_libc_allocator() {
+  void* libc = ::dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+  if (libc == nullptr) return Error(ErrorKind::kNotFound, "the tracer runs without libc.so.6");
+  LibcAllocator allocator{reinterpret_cast<void* (*)(std::size_t)>(::dlsym(libc, "malloc")),
+                          reinterpret_cast<void (*)(void*)>(::dlsym(libc, "free"))};
+  ::dlclose(libc);
+  if (allocator.malloc == nullptr || allocator.free == nullptr)
+    return Error(ErrorKind::kNotFound, "libc.so.6 has no malloc and free");
+  return allocator;
+}
+
 /// Nanoseconds per call of malloc or free, by this thread.
-double time_calls() {
+double time_calls(const LibcAllocator& allocator) {
   std::array<double, kBatches> batches{};
   for (double& batch : batches) {
     const std::uint64_t begin_ns = monotonic_ns();
     for (int i = 0; i < kPairs; ++i) {
-      void* block = std::malloc(64);
+      void* block = allocator.malloc(64);
       asm volatile("" : "+r"(block) : : "memory");
-      std::free(block);
+      allocator.free(block);
     }
     batch = static_cast<double>(monotonic_ns() - begin_ns) / (2 * kPairs);
   }
@@ -43,28 +60,29 @@ double time_calls() {
 
 }  // namespace
 
-/// Attaches probes to the allocator that this process itself uses, if it has none yet.
-Result<library::Library*> Session::arm_own_allocator() {
+/// Attaches probes to the library that lies at `address` in this process, if it has none yet.
+Result<library::Library*> Session::arm_own_library(std::uint64_t address) {
   Result<std::vector<proc::Mapping>> mappings = proc::read_maps(::getpid());
   if (!mappings) return std::move(mappings).error();
-  const auto address = reinterpret_cast<std::uint64_t>(&std::free);
   for (const proc::Mapping& mapping : *mappings) {
     if (address >= mapping.start && address < mapping.end && mapping.is_file())
       return tracker_->arm_mapping(::getpid(), mapping, monotonic_ns());
   }
-  return Error(ErrorKind::kNotFound, "the tracer's own allocator lies in no file");
+  return Error(ErrorKind::kNotFound, "the allocator lies in no file");
 }
 
 /// Traces this process for some milliseconds, unseen by any report.
 Result<CallCost> Session::measure_call_cost() {
-  Result<library::Library*> own = arm_own_allocator();
+  const Result<LibcAllocator> allocator = find_libc_allocator();
+  if (!allocator) return allocator.error();
+  Result<library::Library*> own = arm_own_library(reinterpret_cast<std::uint64_t>(allocator->free));
   if (!own) return std::move(own).error();
   const Result<std::uint32_t> space = object_->add_process(::getpid(), 0);
   if (!space) return space.error();
   CallCost cost;
-  cost.exact_ns = time_calls();
+  cost.exact_ns = time_calls(*allocator);
   (void)object_->set_sample_level(*space, 1);
-  cost.sampled_ns = time_calls();
+  cost.sampled_ns = time_calls(*allocator);
   if (Result<void> excluded = object_->exclude_process(::getpid()); !excluded) return std::move(excluded).error();
   object_->end_space(*space);
   (void)object_->release_space(*space);
@@ -111,9 +129,10 @@ void Session::apply(const OverheadGuard::Verdict& verdict, tracing::TracedProces
                   format_count(static_cast<std::uint64_t>(verdict.calls_per_s)), verdict.percent);
   if (verdict.step == OverheadGuard::Step::kSample && object_->set_sample_level(process.space, verdict.level)) {
     diagnostic.code = "overhead_sampled";
-    diagnostic.message = fmt::format("{}: from now on one allocation in {} is recorded", what,
-                                     format_bytes(object_->sample_distance(verdict.level)));
-    diagnostic.hint = "--sample 512k records that few of all processes; --max-overhead sets the limit";
+    const std::uint64_t distance = object_->sample_distance(verdict.level);
+    diagnostic.message = fmt::format("{}: from now on one allocation in {} is recorded", what, format_bytes(distance));
+    diagnostic.hint =
+        fmt::format("--sample {}k records that few of all processes; --max-overhead sets the limit", distance / 1024);
   } else {
     object_->mute(process.space);
     process.is_muted = true;

@@ -112,7 +112,7 @@ class Session {
   void tick_machine(std::uint64_t now);
 
   // The overhead guard (guard.cpp).
-  Result<library::Library*> arm_own_allocator();
+  Result<library::Library*> arm_own_library(std::uint64_t address);
   Result<CallCost> measure_call_cost();
   void start_guard();
   void guard_overhead(std::uint64_t now);
