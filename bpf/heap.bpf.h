@@ -39,6 +39,16 @@ TR_INLINE struct tr_thread* thread_state(__u64 flags) {
   return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), 0, flags);
 }
 
+/* The thread's first call in this address space, or its first after an exec: nothing of before is in flight. */
+TR_INLINE void join_space(struct tr_thread* t, __u32 space_id, const struct tr_space* space) {
+  if (t->space == space_id && t->serial == space->serial) return;
+  t->space = space_id;
+  t->serial = space->serial;
+  t->sp = 0;
+  t->freed_address = 0;
+  t->range.end = 0;
+}
+
 /*
  * Whether the call in flight is still on the stack below `sp`. Its return address has been replaced by the kernel's
  * trampoline for as long as it has not returned; anything else in that slot says that it was abandoned.
@@ -103,14 +113,7 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
     return 0;
   }
   count_event(t, space);
-  if (t->space != space_id || t->serial != space->serial) {
-    /* The thread's first call here, or its first after an exec: nothing of before is in flight. */
-    t->space = space_id;
-    t->serial = space->serial;
-    t->sp = 0;
-    t->freed_address = 0;
-    t->range.end = 0;
-  }
+  join_space(t, space_id, space);
   if (t->pause != globals.pause) {
     /* What was in flight when recording was interrupted ended unseen, like all that began later. */
     if (t->sp) put_back_block(t, space);

@@ -121,6 +121,16 @@ struct {
   __type(value, __u64);
 } variances SEC(".maps");
 
+/* Page faults by stack id. Written by memory.bpf.h, read by user space through a mapping. Of one element unless faults
+ * are followed. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u64);
+} faults SEC(".maps");
+
 /* The frames of stacks. Written before the stack's id is published. Full: stacks_full. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -220,5 +230,11 @@ struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
   __uint(max_entries, 256 * 1024);
 } events SEC(".maps");
+
+/* struct tr_memory_event. Full: mappings_full. Of a page unless mappings are followed. */
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 4096);
+} memory_events SEC(".maps");
 
 #endif

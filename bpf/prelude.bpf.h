@@ -13,6 +13,7 @@
 #include <bpf/bpf_helpers.h>
 #endif
 
+#include "bpf/abi/memory.h"
 #include "bpf/abi/types.h"
 #include "bpf/abi/unwind.h"
 
@@ -71,9 +72,11 @@ struct tr_thread {
   __u32 range_layout;    /* … and the layout of the address space at that time */
   __u32 announcements;   /* tr_stack.announcements of the stack being taken */
   __u32 is_last_try;     /* the stack is being finished at the return of the call */
-  __u64 hash;            /* of the frames so far */
-  __u64 window_start;    /* target memory that `window` holds a copy of: part of the stack being walked … */
-  __u64 window_size;     /* … this many bytes of it */
+  __u32 is_inside;       /* it begins anywhere in a function, not at the site of a probe */
+  struct tr_memory_call memory_call;
+  __u64 hash;         /* of the frames so far */
+  __u64 window_start; /* target memory that `window` holds a copy of: part of the stack being walked … */
+  __u64 window_size;  /* … this many bytes of it */
   __u64 window[TR_WINDOW_WORDS];
   __u64 frames[TR_MAX_FRAMES];
 };

@@ -21,6 +21,7 @@ TR_INLINE void clear_totals(__u32 stack_id) {
   TR_CLEAR(young, stack_id);
   TR_CLEAR(unverified, stack_id);
   TR_CLEAR(variances, stack_id);
+  TR_CLEAR(faults, stack_id);
 }
 
 struct tr_releasing {

@@ -5,6 +5,7 @@
  */
 #include "bpf/heap.bpf.h"
 #include "bpf/library.bpf.h"
+#include "bpf/memory.bpf.h"
 #include "bpf/module.bpf.h"
 #include "bpf/process.bpf.h"
 #include "bpf/release.bpf.h"
@@ -60,6 +61,25 @@ int mapping_change(void* ctx) {
   (void)ctx;
   return mappings_changed();
 }
+
+/* Before and after system calls; attached with --events mmap only. The tracepoints of single calls would need tracefs,
+ * and slow all calls down as well. */
+SEC("raw_tp/sys_enter")
+int memory_call_entry(struct bpf_raw_tracepoint_args* ctx) {
+  return memory_call_enters((const struct pt_regs*)ctx->args[0], ctx->args[1]);
+}
+
+SEC("raw_tp/sys_exit")
+int memory_call_return(struct bpf_raw_tracepoint_args* ctx) {
+  return memory_call_leaves((const struct pt_regs*)ctx->args[0], ctx->args[1]);
+}
+
+/* When a page is touched; attached with --events fault only. */
+SEC("raw_tp/page_fault_user")
+int user_page_fault(struct bpf_raw_tracepoint_args* ctx) { return page_faulted(ctx->args[0], ctx->args[2]); }
+
+SEC("raw_tp/page_fault_kernel")
+int kernel_page_fault(struct bpf_raw_tracepoint_args* ctx) { return page_faulted(ctx->args[0], ctx->args[2]); }
 
 SEC("raw_tp/sched_process_fork")
 int process_fork(struct bpf_raw_tracepoint_args* ctx) {

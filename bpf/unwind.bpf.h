@@ -68,10 +68,12 @@ TR_INLINE int leave_frame(struct tr_thread* t, const struct tr_place* place) {
     __u64 word;
     struct tr_rule rule;
   } how = {.word = place->rule};
-  if (t->frame_count == 1) return leave_probed_function(t);
+  if (t->frame_count == 1 && !t->is_inside) return leave_probed_function(t);
   if (how.rule.cfa == TR_CFA_NONE) {
     bool has_file = TR_FRAME_MODULE(place->frame) != TR_MODULE_NONE;
-    return leave_by_frame_pointer(t, has_file, t->frame_count, config.use_tables);
+    /* What is said there of the direct caller of a probed function holds for that only. */
+    __u32 depth = t->frame_count + (t->is_inside ? 2 : 0);
+    return leave_by_frame_pointer(t, has_file, depth, config.use_tables);
   }
   return leave_by_rule(t, &how.rule);
 }
@@ -148,7 +150,7 @@ TR_CHECKED_ONCE int take_frame(struct tr_thread* t, __u32 layout) {
   t->frame_count = n + 1;
   /* The probed function itself is left without a rule. */
   t->stack_end = found == TR_LOOKUP_BUSY ? TR_END_BUSY : TR_END_NO_TABLE;
-  if (config.use_tables && n > 0 && found != TR_LOOKUP_DONE) return TR_WALK_OVER;
+  if (config.use_tables && (n > 0 || t->is_inside) && found != TR_LOOKUP_DONE) return TR_WALK_OVER;
   t->stack_end = (__u32)leave_frame(t, &place);
   return t->stack_end == TR_END_NONE ? TR_WALK_GOES_ON : TR_WALK_OVER;
 }
@@ -214,8 +216,7 @@ TR_CHECKED_ONCE int walk_stack(struct tr_thread* t) {
   return progress != TR_WALK_BUSY;
 }
 
-/* Begins a walk at the site of a probe; false: finish_unwinding() has to be called later. */
-TR_INLINE bool unwind(struct tr_thread* t, __u64 ip, __u64 sp, __u64 fp) {
+TR_INLINE void begin_walk(struct tr_thread* t, __u64 ip, __u64 sp, __u64 fp) {
   t->walk.pc = ip;
   t->walk.sp = sp;
   t->walk.fp = fp;
@@ -224,7 +225,21 @@ TR_INLINE bool unwind(struct tr_thread* t, __u64 ip, __u64 sp, __u64 fp) {
   t->hash = 0;
   t->announcements = 0;
   t->window_size = 0;
+  t->is_inside = 0;
+}
+
+/* Begins a walk at the site of a probe; false: finish_unwinding() has to be called later. */
+TR_INLINE bool unwind(struct tr_thread* t, __u64 ip, __u64 sp, __u64 fp) {
+  begin_walk(t, ip, sp, fp);
   if (!read_word(t, sp, &t->walk.caller)) t->walk.caller = TR_NO_CALLER;
+  return walk_stack(t);
+}
+
+/* The same anywhere in a function, which is left by its rule. */
+TR_INLINE bool unwind_inside(struct tr_thread* t, __u64 ip, __u64 sp, __u64 fp) {
+  begin_walk(t, ip, sp, fp);
+  t->walk.caller = TR_NO_CALLER;
+  t->is_inside = 1;
   return walk_stack(t);
 }
 

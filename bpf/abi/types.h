@@ -114,6 +114,7 @@ enum tr_loss {
   TR_LOSS_MAPPING_BUSY,   /* counted by user space, which tries to resolve such stacks itself */
   TR_LOSS_MODULES_FULL,   /* counted by user space */
   TR_LOSS_LIBRARY_MISSED, /* counted by user space */
+  TR_LOSS_MAPPINGS_FULL,
   TR_LOSS_COUNT,
 };
 

@@ -95,6 +95,7 @@ class FakeKernel {
   /// The kernel frees a thread's storage with the thread.
   void forget_thread(std::uint32_t pid) { storage_.erase(pid); }
   std::vector<tr_event> drain_events();
+  std::vector<tr_memory_event> drain_memory_events();
   std::vector<std::vector<std::byte>> drain_raw_stacks();
   std::size_t open_reservations() const { return reserved_.size(); }
 

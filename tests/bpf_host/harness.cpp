@@ -14,6 +14,8 @@ Thread::Thread(std::uint32_t tgid, std::uint32_t pid) {
           .layout = 0,
           .executable_pages = 0,
           .start_stack = 0,
+          .brk = 0,
+          .pagefault_disabled = 0,
           .uid = 0,
           .parent_tgid = 1,
           .started_ns = 0,
@@ -43,8 +45,15 @@ void Thread::set_callers(const std::vector<std::uint64_t>& return_addresses) {
 }
 
 void Thread::enter(std::uint64_t cookie, const Arguments& arguments) {
-  const host_registers registers{
-      .ip = ip, .sp = sp, .bp = bp, .ax = 0, .di = arguments.first, .si = arguments.second, .dx = arguments.third};
+  const host_registers registers{.ip = ip,
+                                 .sp = sp,
+                                 .bp = bp,
+                                 .ax = 0,
+                                 .di = arguments.first,
+                                 .si = arguments.second,
+                                 .dx = arguments.third,
+                                 .r10 = 0,
+                                 .orig_ax = 0};
   TargetMemory& memory = FakeKernel::instance().memory;
   memory.write(sp, return_address_);
   host_heap_entry(&task, &registers, cookie);
@@ -54,7 +63,7 @@ void Thread::enter(std::uint64_t cookie, const Arguments& arguments) {
 
 void Thread::leave(std::uint64_t result) {
   const host_registers registers{
-      .ip = task.trampoline, .sp = sp + 8, .bp = bp, .ax = result, .di = 0, .si = 0, .dx = 0};
+      .ip = task.trampoline, .sp = sp + 8, .bp = bp, .ax = result, .di = 0, .si = 0, .dx = 0, .r10 = 0, .orig_ax = 0};
   host_heap_return(&task, &registers);
 }
 
@@ -73,6 +82,7 @@ Totals& Totals::operator+=(const Totals& other) {
 }
 
 HostTest::HostTest() : space_((kernel_.reset(), 0)), main_(kTgid, kTgid) {
+  kernel_.set_capacity("faults", kStackCapacity + TR_MAX_SPACES);
   globals_ = {};
   *host_filter() = {};
   globals_.recording = 1;

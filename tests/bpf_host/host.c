@@ -17,6 +17,7 @@ struct kernel_task {
   struct task_struct parent;
   const struct host_task* of;
   __u64 cookie;
+  struct pt_regs user; /* as the thread has entered the kernel */
 };
 
 static struct kernel_task* current;
@@ -37,6 +38,8 @@ static void begin(struct kernel_task* out, const struct host_task* task, __u64 c
   out->mm.mm_lock_seq.sequence = task->layout;
   out->mm.exec_vm = task->executable_pages;
   out->mm.start_stack = task->start_stack;
+  out->mm.brk = task->brk;
+  out->task.pagefault_disabled = task->pagefault_disabled;
   out->task.mm = (struct mm_struct*)&out->mm;
   out->task.signal = &out->signal;
   out->mm.context.vdso = (void*)task->vdso;
@@ -57,7 +60,15 @@ static struct kernel_task* switch_to(struct kernel_task* next) {
 }
 
 static struct pt_regs context_of(const struct host_registers* r) {
-  struct pt_regs out = {.bp = r->bp, .ax = r->ax, .dx = r->dx, .si = r->si, .di = r->di, .ip = r->ip, .sp = r->sp};
+  struct pt_regs out = {.bp = r->bp,
+                        .ax = r->ax,
+                        .dx = r->dx,
+                        .si = r->si,
+                        .di = r->di,
+                        .ip = r->ip,
+                        .sp = r->sp,
+                        .r10 = r->r10,
+                        .orig_ax = r->orig_ax};
   return out;
 }
 
@@ -83,6 +94,39 @@ void host_heap_return(const struct host_task* task, const struct host_registers*
 void host_library_entry(const struct host_task* task) {
   const struct host_registers none = {0};
   run_with_registers(library_entry, task, &none, 0);
+}
+
+long bpf_task_pt_regs(struct task_struct* task) {
+  (void)task;
+  return (long)&current->user;
+}
+
+/* On a tracepoint that has the registers of the thread as an argument, wherever `registers_at` says. */
+static void run_in_kernel(int (*program)(struct bpf_raw_tracepoint_args*), const struct host_task* task,
+                          const struct host_registers* registers, __u64* arguments, int registers_at) {
+  struct kernel_task kernel = {0};
+  begin(&kernel, task, 0);
+  kernel.user = context_of(registers);
+  arguments[registers_at] = (__u64)&kernel.user;
+  struct kernel_task* previous = switch_to(&kernel);
+  program((struct bpf_raw_tracepoint_args*)arguments);
+  switch_to(previous);
+}
+
+void host_memory_call_entry(const struct host_task* task, const struct host_registers* registers) {
+  __u64 arguments[2] = {0, registers->orig_ax};
+  run_in_kernel(memory_call_entry, task, registers, arguments, 0);
+}
+
+void host_memory_call_return(const struct host_task* task, const struct host_registers* registers, __u64 result) {
+  __u64 arguments[2] = {0, result};
+  run_in_kernel(memory_call_return, task, registers, arguments, 0);
+}
+
+void host_page_fault(const struct host_task* task, const struct host_registers* registers, __u64 address,
+                     __u64 error_code) {
+  __u64 arguments[3] = {address, 0, error_code};
+  run_in_kernel(user_page_fault, task, registers, arguments, 1);
 }
 
 /* The programs that user space runs itself, in the name of its own task. */
@@ -184,6 +228,7 @@ const struct host_map* host_maps(__u32* count) {
       TR_HOST_MAP(young),
       TR_HOST_MAP(unverified),
       TR_HOST_MAP(variances),
+      TR_HOST_MAP(faults),
       TR_HOST_MAP(stack_chunks),
       TR_HOST_MAP(modules),
       TR_HOST_MAP(module_info),
@@ -198,6 +243,8 @@ const struct host_map* host_maps(__u32* count) {
       TR_HOST_STACK(free_stacks),
       TR_HOST_STACK(free_chunks),
       {&events, "events", TR_HOST_COUNT(events, type), 0, 0, TR_HOST_COUNT(events, max_entries)},
+      {&memory_events, "memory_events", TR_HOST_COUNT(memory_events, type), 0, 0,
+       TR_HOST_COUNT(memory_events, max_entries)},
       {&raw_stacks, "raw_stacks", TR_HOST_COUNT(raw_stacks, type), 0, 0, TR_HOST_COUNT(raw_stacks, max_entries)}};
   *count = sizeof(maps) / sizeof(maps[0]);
   return maps;

@@ -9,6 +9,7 @@
 #define TRACER_TESTS_BPF_HOST_HOST_H
 
 #ifdef __cplusplus
+#include "bpf/abi/memory.h"
 #include "bpf/abi/types.h"
 #include "bpf/abi/unwind.h"
 extern "C" {
@@ -23,6 +24,8 @@ struct host_registers {
   __u64 di;
   __u64 si;
   __u64 dx;
+  __u64 r10;     /* the fourth argument of a system call */
+  __u64 orig_ax; /* its number */
 };
 
 #define TR_HOST_RETURNS 8
@@ -44,6 +47,8 @@ struct host_task {
   __u32 layout;       /* mm_lock_seq of its address space */
   __u32 executable_pages;
   __u64 start_stack;
+  __u64 brk;
+  __s32 pagefault_disabled;
   __u32 uid;
   __u32 parent_tgid;
   __u64 started_ns;
@@ -80,6 +85,11 @@ struct host_map {
 
 void host_heap_entry(const struct host_task* task, const struct host_registers* registers, __u64 cookie);
 void host_heap_return(const struct host_task* task, const struct host_registers* registers);
+/* Around a system call; the registers are those of the thread when it was made. */
+void host_memory_call_entry(const struct host_task* task, const struct host_registers* registers);
+void host_memory_call_return(const struct host_task* task, const struct host_registers* registers, __u64 result);
+void host_page_fault(const struct host_task* task, const struct host_registers* registers, __u64 address,
+                     __u64 error_code);
 void host_library_entry(const struct host_task* task);
 /* What user space runs for a file that it has mapped at the address. */
 __s32 host_identify(const struct host_task* task, __u64 address);

@@ -36,7 +36,15 @@ TEST_F(NestingTest, AReallocThatAllocatesAndFreesIsOneRealloc) {
 
 TEST_F(NestingTest, ATailCallHasTheSameStackPointerAndIsInside) {
   main_.enter(kCalloc, {2, 50});
-  host_registers registers{.ip = kMallocSite + 0x100, .sp = sp_, .bp = main_.bp, .ax = 0, .di = 100, .si = 0, .dx = 0};
+  host_registers registers{.ip = kMallocSite + 0x100,
+                           .sp = sp_,
+                           .bp = main_.bp,
+                           .ax = 0,
+                           .di = 100,
+                           .si = 0,
+                           .dx = 0,
+                           .r10 = 0,
+                           .orig_ax = 0};
   host_heap_entry(&main_.task, &registers, kMalloc);  // jumped to: the slot still holds the trampoline
   main_.leave(kHeap);
   main_.leave(kHeap);  // the kernel runs both return probes

@@ -112,6 +112,7 @@ void FakeKernel::reset() {
   reserved_.clear();
   drain_events();
   drain_raw_stacks();
+  drain_memory_events();
   memory.clear();
   mappings.clear();
   busy_lookups = 0;
@@ -210,6 +211,8 @@ std::vector<Record> FakeKernel::drain(std::string_view ring) {
 
 std::vector<tr_event> FakeKernel::drain_events() { return drain<tr_event>("events"); }
 
+std::vector<tr_memory_event> FakeKernel::drain_memory_events() { return drain<tr_memory_event>("memory_events"); }
+
 std::vector<std::vector<std::byte>> FakeKernel::drain_raw_stacks() {
   Ring& ring = rings_["raw_stacks"];
   ring.used = 0;
@@ -256,6 +259,14 @@ void* bpf_ringbuf_reserve(void* map, __u64 size, __u64) { return FakeKernel::ins
 void bpf_ringbuf_submit(void* data, __u64) { FakeKernel::instance().finish_record(data, true); }
 
 void bpf_ringbuf_discard(void* data, __u64) { FakeKernel::instance().finish_record(data, false); }
+
+long bpf_ringbuf_output(void* map, void* data, __u64 size, __u64) {
+  void* record = FakeKernel::instance().reserve(map, size);
+  if (record == nullptr) return -EAGAIN;
+  std::memcpy(record, data, size);
+  FakeKernel::instance().finish_record(record, true);
+  return 0;
+}
 
 long bpf_ringbuf_reserve_dynptr(void* map, __u32 size, __u64, bpf_dynptr* record) {
   void* data = FakeKernel::instance().reserve(map, size);

@@ -37,6 +37,7 @@ long bpf_map_pop_elem(void* map, void* value);
 void* bpf_ringbuf_reserve(void* map, __u64 size, __u64 flags);
 void bpf_ringbuf_submit(void* data, __u64 flags);
 void bpf_ringbuf_discard(void* data, __u64 flags);
+long bpf_ringbuf_output(void* map, void* data, __u64 size, __u64 flags);
 long bpf_ringbuf_reserve_dynptr(void* map, __u32 size, __u64 flags, struct bpf_dynptr* record);
 void bpf_ringbuf_submit_dynptr(struct bpf_dynptr* record, __u64 flags);
 void bpf_ringbuf_discard_dynptr(struct bpf_dynptr* record, __u64 flags);
@@ -50,6 +51,7 @@ long bpf_probe_read_kernel_str(void* out, __u32 size, const void* text);
 /* In host.c, which knows the task that runs: */
 void* bpf_task_storage_get(void* map, struct task_struct* task, void* value, __u64 flags);
 struct task_struct* bpf_get_current_task_btf(void);
+long bpf_task_pt_regs(struct task_struct* task);
 __u64 bpf_get_current_pid_tgid(void);
 __u64 bpf_get_attach_cookie(void* ctx);
 __u64 bpf_get_current_uid_gid(void);

@@ -66,6 +66,9 @@ What is recorded:
                            (default 0: every allocation, exact counts)
   -z, --min-size SIZE      only requests of at least SIZE bytes
   -Z, --max-size SIZE      only requests of at most SIZE bytes
+  --events KIND[,...]      what the allocators do not see, too: mmap, memory
+                           mapped without them; fault, where pages are touched
+                           for the first time (that is what grows RSS)
   --call-graph MODE        how stacks are walked: dwarf (by unwind tables, the
                            default) or fp (by frame pointers)
   --max-stack N            frames per stack, 2 to 512 (default 256)

@@ -33,6 +33,7 @@ struct Raw {
   std::vector<std::string> pids;
   std::vector<std::string> command;
   std::vector<std::string> outputs;
+  std::vector<std::string> events;
   std::string format;
   std::string interval, duration, delay, control, older, min_size, max_size, max_memory, sample;
   std::string count, top, max_stack;
@@ -82,6 +83,7 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_flag("--no-demangle", raw.no_demangle);
   app.add_option("--call-graph", raw.call_graph);
   app.add_option("--max-stack", raw.max_stack);
+  app.add_option("--events", raw.events)->allow_extra_args(false);
   app.add_option("--max-memory", raw.max_memory);
   app.add_option("--probe-backend", raw.backend);
   app.add_flag("-q,--quiet", raw.quiet);
@@ -187,6 +189,19 @@ void read_choices(const Raw& raw, Reader& reader, Config& config) {
     config.call_graph = CallGraph::kFp;
   else if (raw.call_graph != "dwarf")
     reader.fail(usage(fmt::format("--call-graph '{}': must be dwarf or fp", raw.call_graph)));
+}
+
+void read_events(const Raw& raw, Reader& reader, Config& config) {
+  Result<std::vector<std::string>> kinds = split_lists("--events", "kind of event", raw.events);
+  if (!kinds) return reader.fail(std::move(kinds).error());
+  for (const std::string& kind : *kinds) {
+    if (kind == "mmap")
+      config.follow_mappings = true;
+    else if (kind == "fault")
+      config.count_faults = true;
+    else
+      return reader.fail(usage(fmt::format("--events '{}': must be mmap or fault", kind)));
+  }
 }
 
 void read_amounts(const Raw& raw, Reader& reader, Config& config) {
@@ -352,6 +367,7 @@ Result<Options> parse_options(int argc, const char* const* argv) {
   Config& config = options.config;
   Reader reader;
   read_targets(raw, reader, config);
+  read_events(raw, reader, config);
   read_amounts(raw, reader, config);
   read_control(raw, reader, config);
   read_outputs(raw, reader, config);

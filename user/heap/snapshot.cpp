@@ -24,6 +24,7 @@ constexpr std::array<LossText, kLossCount> kLossTexts{{
     {"mapping_busy", "stacks were cut short because another thread was mapping or unmapping at that moment"},
     {"modules_full", "more files than the table of files holds: their frames have no names"},
     {"library_missed", "a library was unloaded and replaced before it could be read: its functions have no names"},
+    {"mappings_full", "memory was mapped faster than the tracer could read: mapped bytes are not right any more"},
 }};
 
 }  // namespace

@@ -30,8 +30,10 @@ struct SiteTotals {
   std::uint64_t young_bytes = 0;
   std::uint64_t unverified_objects = 0;  ///< of the live ones, those of before a pause, which may have been freed in it
   std::uint64_t unverified_bytes = 0;
-  std::uint64_t mean_age_ns = 0;  ///< mean age of the live blocks; 0 when there are none
-  double live_variance = 0;       ///< square of the standard error of live_bytes(), in square bytes; 0: exact
+  std::uint64_t mean_age_ns = 0;    ///< mean age of the live blocks; 0 when there are none
+  double live_variance = 0;         ///< square of the standard error of live_bytes(), in square bytes; 0: exact
+  std::uint64_t mapped_bytes = 0;   ///< accessible memory that is mapped from here, not for an allocator
+  std::uint64_t touched_bytes = 0;  ///< pages that were touched for the first time from here
 
   std::uint64_t live_objects() const { return alloc_objects - free_objects; }
   std::uint64_t live_bytes() const { return alloc_bytes - free_bytes; }
@@ -73,6 +75,12 @@ struct HeapIdentity {
   auto operator<=>(const HeapIdentity&) const = default;
 };
 
+/// Accessible anonymous memory that was mapped since recording began and is mapped still.
+struct MappedTotals {
+  std::uint64_t program_bytes = 0;    ///< by the program itself
+  std::uint64_t allocator_bytes = 0;  ///< by probed allocator functions, to hand it out
+};
+
 /// One process (one address space) at one moment.
 struct ProcessSnapshot : HeapCounters {
   std::int32_t pid = 0;        ///< as tracer's pid namespace counts
@@ -86,13 +94,16 @@ struct ProcessSnapshot : HeapCounters {
   std::string cgroup;     ///< path in the cgroup2 hierarchy
   std::string container;  ///< id or name; empty outside of containers too
   bool exited = false;
-  std::uint64_t rss_bytes = 0;    ///< 0 when the process is gone
-  std::vector<SiteTotals> sites;  ///< every stack of the process, in no order
+  std::uint64_t rss_bytes = 0;                 ///< 0 when the process is gone
+  std::optional<MappedTotals> mapped;          ///< --events mmap
+  std::optional<std::uint64_t> touched_bytes;  ///< --events fault: pages touched for the first time, in all
+  std::vector<SiteTotals> sites;               ///< every stack of the process, in no order
 
   HeapIdentity identity() const { return {pid, start_ns, execs}; }
   /// A program that has ended and has run nothing of interest, such as a shell's child before its exec.
   bool is_idle() const {
-    return exited && alloc_objects_total == 0 && free_unknown_total == 0 && failed_objects_total == 0;
+    const bool maps = mapped && mapped->program_bytes + mapped->allocator_bytes != 0;
+    return exited && alloc_objects_total == 0 && free_unknown_total == 0 && failed_objects_total == 0 && !maps;
   }
 };
 

@@ -46,6 +46,8 @@ int print_libbpf(libbpf_print_level level, const char* format, va_list arguments
 constexpr int kMostIdentifyTries = 100'000;
 // Bytes; programs that start and end by the thousand have three events each.
 constexpr std::uint32_t kEventsOfMachine = 2U << 20;
+// Bytes; a program that maps and unmaps in a loop makes some hundred thousand events a second.
+constexpr std::uint32_t kMemoryEvents = 4U << 20;
 // Where sampling begins when it was not asked for.
 constexpr std::uint64_t kDefaultSampleBytes = 512ULL << 10;
 
@@ -88,6 +90,7 @@ class BpfObject::Impl {
   MapMemory young;
   MapMemory unverified;
   MapMemory variances;
+  MapMemory faults;
   MapMemory origins;
   MapMemory stack_links;
   MapMemory modules;
@@ -97,6 +100,7 @@ class BpfObject::Impl {
   std::function<void(const tr_event&)> handle;
   std::unique_ptr<ring_buffer, RingDeleter> ring;
   std::vector<RawStack> raw_stacks;
+  std::vector<tr_memory_event> memory_events;
   std::vector<BpfLink> process_links;
 
   bpf_program* program_of(Program program) const;
@@ -105,6 +109,8 @@ class BpfObject::Impl {
   Result<void> map_memory();
   Result<void> open_ring();
   Result<void> attach_layout_events();
+  Result<void> attach(bpf_program* program);
+  void choose_programs();
   int run(bpf_program* program, std::uint64_t argument);
   Result<void> enter(pid_t pid, const tr_process& process);
   Result<int> ask_about(int fd, bpf_program* program);
@@ -114,6 +120,7 @@ class BpfObject::Impl {
  private:
   static int on_event(void* self, void* data, std::size_t size) noexcept;
   static int on_raw_stack(void* self, void* data, std::size_t size) noexcept;
+  static int on_memory_event(void* self, void* data, std::size_t size) noexcept;
 };
 
 bpf_program* BpfObject::Impl::program_of(Program program) const {
@@ -166,12 +173,24 @@ Result<void> BpfObject::Impl::open() {
   bpf_map__set_max_entries(maps.stack_ids, 2 * config.capacity.stacks);
 
   if (config.all) bpf_map__set_max_entries(maps.events, kEventsOfMachine);
+  if (config.count_faults) bpf_map__set_max_entries(maps.faults, config.capacity.stacks + TR_MAX_SPACES);
+  if (config.follow_mappings) bpf_map__set_max_entries(maps.memory_events, kMemoryEvents);
+  choose_programs();
   if (config.backend == Backend::kMulti) {
     for (Program program : {Program::kHeapEntry, Program::kHeapReturn, Program::kLibraryEntry}) {
       bpf_program__set_expected_attach_type(program_of(program), static_cast<bpf_attach_type>(kAttachTypeUprobeMulti));
     }
   }
   return {};
+}
+
+/// Programs that nothing will run are not loaded: older kernels may lack what they need.
+void BpfObject::Impl::choose_programs() {
+  auto& programs = skeleton->progs;
+  for (bpf_program* program : {programs.memory_call_entry, programs.memory_call_return})
+    bpf_program__set_autoload(program, config.follow_mappings);
+  for (bpf_program* program : {programs.user_page_fault, programs.kernel_page_fault})
+    bpf_program__set_autoload(program, config.count_faults);
 }
 
 Result<void> BpfObject::Impl::load() {
@@ -194,8 +213,9 @@ Result<void> BpfObject::Impl::map_memory() {
   for (const View& view :
        {View{&spaces, maps.spaces}, View{&stacks, maps.stacks}, View{&chunks, maps.stack_chunks},
         View{&young, maps.young}, View{&unverified, maps.unverified}, View{&variances, maps.variances},
-        View{&modules, maps.module_info}, View{&origins, maps.origins}, View{&stack_links, maps.stack_links},
-        View{&tables, maps.tables}, View{&unwind_words, maps.unwind_words}, View{&rules, maps.rules}}) {
+        View{&faults, maps.faults}, View{&modules, maps.module_info}, View{&origins, maps.origins},
+        View{&stack_links, maps.stack_links}, View{&tables, maps.tables}, View{&unwind_words, maps.unwind_words},
+        View{&rules, maps.rules}}) {
     const std::size_t size = std::size_t{bpf_map__max_entries(view.map)} * bpf_map__value_size(view.map);
     Result<MapMemory> memory = MapMemory::map(bpf_map__fd(view.map), size, bpf_map__name(view.map));
     if (!memory) return std::move(memory).error();
@@ -223,9 +243,18 @@ int BpfObject::Impl::on_raw_stack(void* self, void* data, std::size_t size) noex
   return 0;
 }
 
+int BpfObject::Impl::on_memory_event(void* self, void* data, std::size_t size) noexcept {
+  if (size < sizeof(tr_memory_event)) return 0;
+  tr_memory_event event;
+  std::memcpy(&event, data, sizeof(event));
+  static_cast<Impl*>(self)->memory_events.push_back(event);
+  return 0;
+}
+
 Result<void> BpfObject::Impl::open_ring() {
   ring.reset(ring_buffer__new(bpf_map__fd(skeleton->maps.events), on_event, this, nullptr));
-  if (!ring || ring_buffer__add(ring.get(), bpf_map__fd(skeleton->maps.raw_stacks), on_raw_stack, this) != 0)
+  if (!ring || ring_buffer__add(ring.get(), bpf_map__fd(skeleton->maps.raw_stacks), on_raw_stack, this) != 0 ||
+      ring_buffer__add(ring.get(), bpf_map__fd(skeleton->maps.memory_events), on_memory_event, this) != 0)
     return Error::from_errno(errno, "cannot open the ring buffer of events");
   return {};
 }
@@ -243,14 +272,25 @@ Result<std::unique_ptr<BpfObject>> BpfObject::load(const ObjectConfig& config) {
 }
 
 Result<void> BpfObject::attach_process_events() {
-  for (bpf_program* program : {impl_->skeleton->progs.process_fork, impl_->skeleton->progs.process_exec,
-                               impl_->skeleton->progs.process_exit}) {
-    bpf_link* link = bpf_program__attach(program);
-    if (link == nullptr)
-      return Error::from_errno(errno, std::string("cannot attach to the tracepoint of ") + bpf_program__name(program));
-    impl_->process_links.emplace_back(link);
+  auto& programs = impl_->skeleton->progs;
+  std::vector<bpf_program*> wanted{programs.process_fork, programs.process_exec, programs.process_exit};
+  // The end of system calls first: an end that has no beginning is passed over.
+  if (impl_->config.follow_mappings)
+    wanted.insert(wanted.end(), {programs.memory_call_return, programs.memory_call_entry});
+  if (impl_->config.count_faults) wanted.insert(wanted.end(), {programs.user_page_fault, programs.kernel_page_fault});
+  for (bpf_program* program : wanted) {
+    if (Result<void> done = impl_->attach(program); !done) return done;
   }
   return impl_->skeleton->rodata->config.count_layout == 0 ? Result<void>() : impl_->attach_layout_events();
+}
+
+/// Attaches a program to the tracepoint that its section names.
+Result<void> BpfObject::Impl::attach(bpf_program* program) {
+  bpf_link* link = bpf_program__attach(program);
+  if (link == nullptr)
+    return Error::from_errno(errno, std::string("cannot attach to the tracepoint of ") + bpf_program__name(program));
+  process_links.emplace_back(link);
+  return {};
 }
 
 /// The end of every system call that changes what is mapped: nothing can run in a new mapping before that.
@@ -277,6 +317,9 @@ std::span<const tr_stack_link> BpfObject::stack_links() const {
   return impl_->stack_links.elements<const tr_stack_link>();
 }
 std::span<const std::uint64_t> BpfObject::variances() const { return impl_->variances.elements<const std::uint64_t>(); }
+std::span<const std::uint64_t> BpfObject::faults() const {
+  return impl_->config.count_faults ? impl_->faults.elements<const std::uint64_t>() : std::span<const std::uint64_t>();
+}
 std::span<const tr_module> BpfObject::modules() const { return impl_->modules.elements<const tr_module>(); }
 
 std::span<tr_table> BpfObject::tables() { return impl_->tables.elements<tr_table>(); }
@@ -455,6 +498,8 @@ void BpfObject::drain_events(const std::function<void(const tr_event&)>& handle)
   ring_buffer__consume(impl_->ring.get());
   impl_->handle = nullptr;
 }
+
+std::vector<tr_memory_event> BpfObject::take_memory_events() { return std::exchange(impl_->memory_events, {}); }
 
 std::vector<RawStack> BpfObject::take_raw_stacks() { return std::exchange(impl_->raw_stacks, {}); }
 

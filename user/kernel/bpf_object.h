@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "bpf/abi/memory.h"
 #include "bpf/abi/types.h"
 #include "bpf/abi/unwind.h"
 #include "heap/stack.h"
@@ -51,6 +52,8 @@ struct ObjectConfig {
   std::uint64_t sample_bytes = 0;  ///< mean distance of samples, see sample_distance_fits(); 0: all is recorded
   bool use_tables = true;          ///< stacks are walked by unwind tables, else by frame pointers
   bool all = false;                ///< every process is traced that passes `filter`
+  bool follow_mappings = false;    ///< memory events are made of what is mapped and unmapped
+  bool count_faults = false;       ///< first touches of pages are counted by stack
   tr_filter filter{};
 };
 
@@ -86,6 +89,8 @@ class BpfObject {
   std::span<const tr_origin> origins() const;
   /// By stack id.
   std::span<const tr_stack_link> stack_links() const;
+  /// Page faults by stack id; empty unless they are counted.
+  std::span<const std::uint64_t> faults() const;
   /// Of the live bytes of stacks, in units of TR_VARIANCE_UNIT.
   std::span<const std::uint64_t> variances() const;
   std::span<const tr_module> modules() const;
@@ -150,6 +155,8 @@ class BpfObject {
   void drain_events(const std::function<void(const tr_event&)>& handle);
   /// The stacks to be finished that have come with the events.
   std::vector<RawStack> take_raw_stacks();
+  /// What was mapped and unmapped, as it has come with the events, in its order.
+  std::vector<tr_memory_event> take_memory_events();
 
   bpf_program* program(Program program) const;
   int program_fd(Program program) const;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include <unordered_set>
 #include <utility>
 
@@ -93,6 +95,10 @@ class NdjsonWriter : public Writer {
   Result<void> write_process(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process, bool is_last);
   Result<void> write_machine(const heap::Snapshot& snapshot, std::size_t snapshots);
   Result<void> write_stack(heap::StackId id);
+  using Sites = std::vector<const heap::SiteTotals*>;
+  Result<Sites> describe_sites(const heap::ProcessSnapshot& process, Rank rank, bool is_last);
+  static void add_memory_sites(JsonRecord& record, const char* array, const char* name, const Sites& sites,
+                               std::uint64_t heap::SiteTotals::*bytes);
   Result<void> write_leaks(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process);
   Result<void> write_summary(const heap::Snapshot& snapshot, const Summary& summary);
   void add_frame(JsonRecord& record, const heap::Frame& frame);
@@ -242,16 +248,12 @@ Result<void> NdjsonWriter::write_losses(const heap::Snapshot& snapshot) {
 
 Result<void> NdjsonWriter::write_process(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process,
                                          bool is_last) {
-  Ranking ranking = view_.rank(process, Rank::kAll);
-  // A stack is described once. One that is about to be resolved waits for the next snapshot; the last has none.
-  if (!is_last) {
-    std::erase_if(ranking.shown, [&](const heap::SiteTotals* site) {
-      return site->stack_id != 0 && context_.stack(site->stack_id) == nullptr;
-    });
-  }
-  for (const heap::SiteTotals* site : ranking.shown) {
-    if (Result<void> done = write_stack(site->stack_id); !done) return done;
-  }
+  Result<Sites> ranked = describe_sites(process, Rank::kAll, is_last);
+  if (!ranked) return std::move(ranked).error();
+  Result<Sites> mapped = describe_sites(process, Rank::kMapped, is_last);
+  if (!mapped) return std::move(mapped).error();
+  Result<Sites> touched = describe_sites(process, Rank::kTouched, is_last);
+  if (!touched) return std::move(touched).error();
   JsonRecord record("snapshot");
   record.number("seq", snapshot.seq).times(snapshot.unix_us, snapshot.t_ns);
   record.integer("pid", process.pid);
@@ -259,10 +261,16 @@ Result<void> NdjsonWriter::write_process(const heap::Snapshot& snapshot, const h
   if (process.execs != 0) record.number("execs", process.execs);
   record.text("comm", process.comm).flag("exited", process.exited);
   totals(record, process);
-  record.number("rss_bytes", process.rss_bytes).number("stacks_total", process.sites.size());
+  const auto allocates = [](const heap::SiteTotals& site) { return site.alloc_objects != 0; };
+  record.number("rss_bytes", process.rss_bytes)
+      .number("stacks_total", static_cast<std::uint64_t>(std::ranges::count_if(process.sites, allocates)));
   record.number("lost_events_total", heap::total(snapshot.losses)).flag("complete", snapshot.complete());
+  if (process.mapped)
+    record.number("mapped_bytes", process.mapped->program_bytes)
+        .number("allocator_mapped_bytes", process.mapped->allocator_bytes);
+  if (process.touched_bytes) record.number("touched_bytes", *process.touched_bytes);
   record.begin_array("top");
-  for (const heap::SiteTotals* site : ranking.shown) {
+  for (const heap::SiteTotals* site : *ranked) {
     record.begin_element()
         .number("stack_id", site->stack_id)
         .number("live_bytes", site->live_bytes())
@@ -275,7 +283,34 @@ Result<void> NdjsonWriter::write_process(const heap::Snapshot& snapshot, const h
     record.end_object();
   }
   record.end_array();
+  if (process.mapped) add_memory_sites(record, "top_mapped", "mapped_bytes", *mapped, &heap::SiteTotals::mapped_bytes);
+  if (process.touched_bytes)
+    add_memory_sites(record, "top_touched", "touched_bytes", *touched, &heap::SiteTotals::touched_bytes);
   return write(record);
+}
+
+/// The stacks of a rank, each described before it is mentioned.
+Result<NdjsonWriter::Sites> NdjsonWriter::describe_sites(const heap::ProcessSnapshot& process, Rank rank,
+                                                         bool is_last) {
+  Ranking ranking = view_.rank(process, rank);
+  // A stack is described once. One that is about to be resolved waits for the next snapshot; the last has none.
+  if (!is_last) {
+    std::erase_if(ranking.shown, [&](const heap::SiteTotals* site) {
+      return site->stack_id != 0 && context_.stack(site->stack_id) == nullptr;
+    });
+  }
+  for (const heap::SiteTotals* site : ranking.shown) {
+    if (Result<void> done = write_stack(site->stack_id); !done) return std::move(done).error();
+  }
+  return std::move(ranking.shown);
+}
+
+void NdjsonWriter::add_memory_sites(JsonRecord& record, const char* array, const char* name, const Sites& sites,
+                                    std::uint64_t heap::SiteTotals::*bytes) {
+  record.begin_array(array);
+  for (const heap::SiteTotals* site : sites)
+    record.begin_element().number("stack_id", site->stack_id).number(name, site->*bytes).end_object();
+  record.end_array();
 }
 
 /// Nothing unless the run is one of the whole machine. `snapshots`: how many processes were written for this moment.

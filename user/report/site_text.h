@@ -35,7 +35,8 @@ class SiteText {
 
  private:
   void add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Sites& sites) const;
-  void add_frames(TableText& text, const heap::Stack* stack, std::size_t most_frames) const;
+  void add_memory_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Sites& sites) const;
+  void add_frames(TableText& text, const heap::Stack* stack, std::size_t most_frames, std::size_t first) const;
   void add_end(TableText& text, heap::StackEnd end) const;
   std::string allocator_of(const heap::Stack* stack) const;
 

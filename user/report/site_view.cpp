@@ -20,20 +20,41 @@ bool found_in(const std::regex& pattern, std::string_view text) {
 }
 
 bool is_eligible(const heap::SiteTotals& site, Rank rank) {
-  if (rank == Rank::kLive) return site.live_objects() > 0;
-  if (rank == Rank::kLeaked) return site.leak_objects() > 0;
-  return true;
-}
-
-std::uint64_t bytes_of(const heap::SiteTotals& site, Rank rank) {
-  return rank == Rank::kLeaked ? site.leak_bytes() : site.live_bytes();
+  switch (rank) {
+    case Rank::kAll:
+      break;
+    case Rank::kLive:
+      return site.live_objects() > 0;
+    case Rank::kLeaked:
+      return site.leak_objects() > 0;
+    case Rank::kMapped:
+    case Rank::kTouched:
+      return ranked_bytes(site, rank) > 0;
+  }
+  return site.alloc_objects > 0;
 }
 
 std::uint64_t objects_of(const heap::SiteTotals& site, Rank rank) {
+  if (rank == Rank::kMapped || rank == Rank::kTouched) return 0;
   return rank == Rank::kLeaked ? site.leak_objects() : site.live_objects();
 }
 
 }  // namespace
+
+std::uint64_t ranked_bytes(const heap::SiteTotals& site, Rank rank) {
+  switch (rank) {
+    case Rank::kAll:
+    case Rank::kLive:
+      break;
+    case Rank::kLeaked:
+      return site.leak_bytes();
+    case Rank::kMapped:
+      return site.mapped_bytes;
+    case Rank::kTouched:
+      return site.touched_bytes;
+  }
+  return site.live_bytes();
+}
 
 Ranking SiteView::rank(const heap::ProcessSnapshot& process, Rank rank, unsigned most) {
   Ranking ranking;
@@ -41,13 +62,13 @@ Ranking SiteView::rank(const heap::ProcessSnapshot& process, Rank rank, unsigned
   for (const heap::SiteTotals& site : process.sites) {
     if (!is_eligible(site, rank)) continue;
     sites.push_back(&site);
-    ranking.eligible_bytes += bytes_of(site, rank);
+    ranking.eligible_bytes += ranked_bytes(site, rank);
     ranking.eligible_objects += objects_of(site, rank);
   }
   ranking.eligible = sites.size();
   // The id comes last so that equal stacks keep their order from one report to the next.
   const auto key = [rank](const heap::SiteTotals* site) {
-    return std::tuple(~bytes_of(*site, rank), ~objects_of(*site, rank), ~site->alloc_bytes, site->stack_id);
+    return std::tuple(~ranked_bytes(*site, rank), ~objects_of(*site, rank), ~site->alloc_bytes, site->stack_id);
   };
   std::ranges::sort(sites, {}, key);
   if (most == 0 || (context_.top != 0 && context_.top < most)) most = context_.top;

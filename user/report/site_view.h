@@ -15,16 +15,21 @@ namespace tracer::report {
 
 /// What puts a stack into a report, and what puts it first.
 enum class Rank {
-  kAll,     ///< every stack; most live bytes first, then most allocated bytes
-  kLive,    ///< only those with live blocks, in the same order
-  kLeaked,  ///< only those with blocks older than --older; most such bytes first
+  kAll,      ///< every stack of an allocation; most live bytes first, then most allocated bytes
+  kLive,     ///< only those with live blocks, in the same order
+  kLeaked,   ///< only those with blocks older than --older; most such bytes first
+  kMapped,   ///< only those that have mapped memory without an allocator; most such bytes first
+  kTouched,  ///< only those that have touched pages for the first time; most such bytes first
 };
+
+/// What a rank goes by.
+std::uint64_t ranked_bytes(const heap::SiteTotals& site, Rank rank);
 
 /// The stacks of one process in the order in which a report shows them.
 struct Ranking {
   std::vector<const heap::SiteTotals*> shown;  ///< passed the filters, at most -T; they point into the snapshot
   std::size_t eligible = 0;                    ///< before filters and -T
-  std::uint64_t eligible_bytes = 0;            ///< live or leaked ones, as ranked
+  std::uint64_t eligible_bytes = 0;            ///< those that are ranked
   std::uint64_t eligible_objects = 0;
 };
 

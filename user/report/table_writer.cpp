@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "heap/estimate.h"
 #include "report/machine_table.h"
+#include "report/memory_table.h"
 #include "report/report.h"
 #include "report/site_text.h"
 #include "report/site_view.h"
@@ -65,7 +66,12 @@ std::string cut_stacks(const heap::HeapCounters& sum) {
 class TableWriter : public Writer {
  public:
   TableWriter(Output& output, Context context, TableStyle style)
-      : output_(output), context_(std::move(context)), view_(context_), sites_(context_), style_(style) {}
+      : output_(output),
+        context_(std::move(context)),
+        view_(context_),
+        sites_(context_),
+        memory_(view_, sites_),
+        style_(style) {}
 
   Result<void> begin(const RunInfo& run) override {
     run_ = run;
@@ -98,6 +104,7 @@ class TableWriter : public Writer {
   const Context context_;
   SiteView view_;
   SiteText sites_;
+  MemoryTable memory_;
   std::optional<MachineTable> machine_;
   TableStyle style_;
   RunInfo run_;
@@ -165,6 +172,7 @@ Result<void> TableWriter::snapshot(const heap::Snapshot& snapshot) {
       // What an ended process left behind does not change any more and is in the last report.
       if (!process.exited) add_process(text, process, snapshot.unix_us);
     }
+    memory_.add_stacks(text, snapshot, kPeriodicFrames);
   }
   std::string block = text.take();
   if (block.empty()) return {};
@@ -206,6 +214,7 @@ Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& 
   } else {
     add_verdict(text, snapshot, elapsed);
   }
+  if (!snapshot.machine) memory_.add_stacks(text, snapshot, kAllFrames);
   add_totals(text, snapshot);
   const bool is_estimated =
       snapshot.machine ? snapshot.machine->counters.estimated : sum_of(snapshot.processes).estimated;
@@ -299,6 +308,7 @@ void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) co
     row("unknown frees",
         fmt::format("{} (of blocks allocated before the {}{})", format_count(sum.free_unknown_total),
                     run_.mode == "pid" ? "attach" : "trace began", pauses_ == 0 ? "" : " or in a pause"));
+  memory_.add_totals(text, snapshot);
   if (const std::string cut = cut_stacks(sum); !cut.empty()) row("cut stacks", cut);
   if (pauses_ != 0) row("pauses", fmt::format("{}, {} in all", format_count(pauses_), format_duration(paused_ns_)));
   if (is_machine || snapshot.processes.size() < 2) return;

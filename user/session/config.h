@@ -53,6 +53,8 @@ struct Config {
   std::uint64_t min_size_bytes = 0;
   std::uint64_t max_size_bytes = 0;  ///< 0: no limit
   std::uint64_t sample_bytes = 0;    ///< mean distance of recorded allocations; 0: all are recorded
+  bool follow_mappings = false;      ///< --events mmap: memory that is mapped without an allocator
+  bool count_faults = false;         ///< --events fault: where pages are touched for the first time
   unsigned top = 10;
   unsigned max_stack = TR_DEFAULT_FRAMES;
   CallGraph call_graph = CallGraph::kDwarf;

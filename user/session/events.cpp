@@ -31,6 +31,7 @@ constexpr std::uint64_t kLongestSettlingNs = 2'000'000'000;
 
 void Session::drain_events() {
   object_->drain_events([this](const tr_event& event) { handle_event(event); });
+  for (const tr_memory_event& event : object_->take_memory_events()) mapped_.apply(event);
   refresh_changed();
   learn();
   if (adopts()) read_mappings_for_stacks();
@@ -50,7 +51,8 @@ void Session::settle_ended(bool is_over) {
   }
   for (const std::uint32_t space : settled) {
     const tracing::TracedProcess& process = *tracker_->find_space(space);
-    keep_ended(tracing::take_stock(*object_, process, *resolver_, config_.older_ns != 0));
+    keep_ended(tracing::take_stock(books(), process, config_.older_ns != 0));
+    mapped_.forget(space);
     // Other runs tell of it at their end once more.
     if (config_.all) resolver_->forget(process);
     tracker_->forget(space);

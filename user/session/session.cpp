@@ -123,7 +123,7 @@ Result<void> Session::finish() {
 
 heap::Snapshot Session::build_snapshot(std::uint64_t t_ns) {
   heap::Snapshot snapshot =
-      tracing::build_snapshot(*object_, *tracker_, *resolver_, ended_, {++snapshots_, t_ns, config_.older_ns != 0});
+      tracing::build_snapshot(books(), *tracker_, ended_, {++snapshots_, t_ns, config_.older_ns != 0});
   if (!config_.all) return snapshot;
   // What has ended is told when all is known of it.
   std::erase_if(snapshot.processes, [](const heap::ProcessSnapshot& process) { return process.exited; });

@@ -27,6 +27,7 @@
 #include "session/session.h"
 #include "symbols/symbolizer.h"
 #include "tracing/machine_files.h"
+#include "tracing/mapped_memory.h"
 #include "tracing/probe_armer.h"
 #include "tracing/process_tracker.h"
 #include "tracing/snapshot_builder.h"
@@ -130,6 +131,7 @@ class Session {
   void take_snapshot();
   void take_periodic_snapshot();
   heap::Snapshot build_snapshot(std::uint64_t t_ns);
+  tracing::Books books() const { return {*object_, *resolver_, config_.follow_mappings ? &mapped_ : nullptr}; }
   Result<void> finish();
   void end_recording();
   std::jthread detach();
@@ -160,6 +162,7 @@ class Session {
   std::optional<tracing::ProcessTracker> tracker_;
   std::optional<tracing::UnwindTables> unwind_tables_;
   std::optional<tracing::StackResolver> resolver_;
+  tracing::MappedMemory mapped_;
   std::optional<Command> command_;
   std::map<pid_t, UniqueFd> targets_;  ///< pidfds of the processes that we were asked for
   int command_announcements_ = 0;      ///< of the command's dynamic linker since its last exec

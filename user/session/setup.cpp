@@ -105,6 +105,8 @@ Result<void> Session::load_kernel_half() {
   config.sample_bytes = config_.sample_bytes;
   config.backend = backend_;
   config.all = adopts();
+  config.follow_mappings = config_.follow_mappings;
+  config.count_faults = config_.count_faults;
   if (Result<tr_filter> filter = kernel_filter(config_.filter); filter)
     config.filter = *filter;
   else
@@ -209,6 +211,8 @@ Result<void> Session::start_command() {
   command_ = std::move(*command);
   Result<std::uint32_t> space = object_->add_process(command_->pid(), TR_HOLD_EXEC | TR_HOLD_LOADER);
   if (!space) return std::move(space).error();
+  // What happens before exec is our own doing; the program gets an address space of its own.
+  object_->mute(*space);
   tracker_->add(command_->pid(), *space);
   return {};
 }

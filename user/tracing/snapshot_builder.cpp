@@ -13,6 +13,8 @@ namespace {
 static_assert(static_cast<int>(heap::kLossCount) == TR_LOSS_COUNT);
 static_assert(heap::kUnitsPerObject == TR_OBJECT_UNITS);
 
+constexpr std::uint64_t kPageSize = 4096;
+
 /// What is read of one stack, or of several that turned out to be the same.
 struct Site {
   heap::SiteTotals totals;
@@ -54,6 +56,18 @@ void read_variance(const std::uint64_t& variance, Site& site) {
   site.totals.live_variance = static_cast<double>(__atomic_load_n(&variance, __ATOMIC_RELAXED)) * TR_VARIANCE_UNIT;
 }
 
+void read_memory(const kernel::BpfObject& object, const MappedMemory::Totals& mapped, heap::StackId id, Site& site) {
+  if (const auto found = mapped.program_bytes_by_stack.find(id); found != mapped.program_bytes_by_stack.end())
+    site.totals.mapped_bytes = found->second;
+  if (!object.faults().empty())
+    site.totals.touched_bytes = __atomic_load_n(&object.faults()[id], __ATOMIC_RELAXED) * kPageSize;
+}
+
+/// Stacks of which nothing has been told yet, or whose memory is unmapped again.
+bool is_empty(const Site& site) {
+  return site.units.alloc == 0 && site.totals.mapped_bytes == 0 && site.totals.touched_bytes == 0;
+}
+
 /// Of a process that is not recorded any more: all that was live may have been freed since.
 void leave_open(Site& site) {
   site.units.unverified = site.units.alloc - site.units.free;
@@ -73,6 +87,8 @@ void add_site(Building& building, heap::StackId canonical, const Site& part) {
   site.totals.young_bytes += part.totals.young_bytes;
   site.totals.unverified_bytes += part.totals.unverified_bytes;
   site.totals.live_variance += part.totals.live_variance;
+  site.totals.mapped_bytes += part.totals.mapped_bytes;
+  site.totals.touched_bytes += part.totals.touched_bytes;
   site.birth_ticks += part.birth_ticks;
 }
 
@@ -96,6 +112,7 @@ void finish_site(heap::StackId canonical, Site& site, std::uint64_t tick, heap::
   process.unverified_objects += totals.unverified_objects;
   process.unverified_bytes += totals.unverified_bytes;
   process.live_variance += totals.live_variance;
+  if (process.touched_bytes) *process.touched_bytes += totals.touched_bytes;
   process.sites.push_back(totals);
 }
 
@@ -131,16 +148,19 @@ heap::ProcessSnapshot describe(const TracedProcess& process, const tr_space& spa
 
 }  // namespace
 
-TakenStock take_stock(kernel::BpfObject& object, const TracedProcess& process, const StackResolver& resolver,
-                      bool counts_young) {
+TakenStock take_stock(const Books& books, const TracedProcess& process, bool counts_young) {
+  kernel::BpfObject& object = books.object;
   TakenStock stock;
   Building building;
   building.process = describe(process, object.spaces()[process.space]);
+  const MappedMemory::Totals mapped =
+      books.mapped == nullptr ? MappedMemory::Totals() : books.mapped->totals(process.space);
   const tr_globals& globals = object.globals();
   const auto add = [&](heap::StackId id, heap::StackId meaning) {
     Site site = read_totals(object.stacks()[id]);
-    if (site.units.alloc == 0) return;
-    const heap::Stack* resolved = resolver.find(meaning);
+    read_memory(object, mapped, id, site);
+    if (is_empty(site)) return;
+    const heap::Stack* resolved = books.resolver.find(meaning);
     building.end_units[static_cast<std::size_t>(resolved->end)] += site.units.alloc;
     if (resolved->loss)
       stock.losses[static_cast<std::size_t>(*resolved->loss)] += heap::whole_objects(site.units.alloc);
@@ -154,18 +174,20 @@ TakenStock take_stock(kernel::BpfObject& object, const TracedProcess& process, c
   for (const StoredStack& stack : process.stacks) add(stack.id, stack.meaning);
   for (const std::uint32_t id : process.unresolved) add(id, StackResolver::kNoStack);
   add(object.no_stack_of(process.space), StackResolver::kNoStack);
+  if (books.mapped != nullptr) building.process.mapped = {mapped.program_bytes, mapped.allocator_bytes};
+  if (!object.faults().empty()) building.process.touched_bytes = 0;
   finish_process(building, globals.tick);
   stock.process = std::move(building.process);
   return stock;
 }
 
-heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& tracker, const StackResolver& resolver,
-                              const std::vector<TakenStock>& ended, const SnapshotMoment& moment) {
+heap::Snapshot build_snapshot(const Books& books, const ProcessTracker& tracker, const std::vector<TakenStock>& ended,
+                              const SnapshotMoment& moment) {
   heap::Snapshot snapshot;
   snapshot.seq = moment.seq;
   snapshot.t_ns = moment.t_ns;
   snapshot.unix_us = unix_us();
-  const tr_globals& globals = object.globals();
+  const tr_globals& globals = books.object.globals();
   for (std::size_t i = 0; i < heap::kLossCount; ++i) snapshot.losses[i] = globals.losses[i];
   const bool is_only_one = tracker.processes().size() + ended.size() == 1;
   const auto add = [&](TakenStock stock) {
@@ -173,8 +195,7 @@ heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& t
     if (!stock.process.is_idle() || is_only_one) snapshot.processes.push_back(std::move(stock.process));
   };
   for (const TakenStock& stock : ended) add(stock);
-  for (const auto& [space, process] : tracker.processes())
-    add(take_stock(object, *process, resolver, moment.counts_young));
+  for (const auto& [space, process] : tracker.processes()) add(take_stock(books, *process, moment.counts_young));
   return snapshot;
 }
 

@@ -6,6 +6,7 @@
 
 #include "heap/snapshot.h"
 #include "kernel/bpf_object.h"
+#include "tracing/mapped_memory.h"
 #include "tracing/process_tracker.h"
 #include "tracing/stack_resolver.h"
 
@@ -23,8 +24,15 @@ struct TakenStock {
   heap::ProcessSnapshot process;
   heap::LossCounts losses{};  ///< allocations under stacks that say less than there was to say
 };
-TakenStock take_stock(kernel::BpfObject& object, const TracedProcess& process, const StackResolver& resolver,
-                      bool counts_young);
+
+/// What a snapshot is read from.
+struct Books {
+  kernel::BpfObject& object;
+  const StackResolver& resolver;
+  const MappedMemory* mapped = nullptr;  ///< nullptr: mappings are not followed
+};
+
+TakenStock take_stock(const Books& books, const TracedProcess& process, bool counts_young);
 
 /// Reads the kernel half's totals into a snapshot. Takes time in proportion to the stacks, whatever the number of live
 /// blocks.
@@ -33,7 +41,7 @@ TakenStock take_stock(kernel::BpfObject& object, const TracedProcess& process, c
 /// are exact.
 ///
 /// `ended`: what was taken stock of before, of processes that the tracker has forgotten.
-heap::Snapshot build_snapshot(kernel::BpfObject& object, const ProcessTracker& tracker, const StackResolver& resolver,
-                              const std::vector<TakenStock>& ended, const SnapshotMoment& moment);
+heap::Snapshot build_snapshot(const Books& books, const ProcessTracker& tracker, const std::vector<TakenStock>& ended,
+                              const SnapshotMoment& moment);
 
 }  // namespace tracer::tracing

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The kernel types and fields that the programs in bpf/ read, and no others. CO-RE relocates each access to where the running kernel
- * has the field (preserve_access_index), so order and holes do not matter here; names do.
+ * The kernel types and fields that the programs in bpf/ read, and no others. CO-RE relocates each access to where the
+ * running kernel has the field (preserve_access_index), so order and holes do not matter here; names do.
  */
 #ifndef TRACER_VMLINUX_H
 #define TRACER_VMLINUX_H
@@ -92,6 +92,7 @@ struct mm_struct {
   struct uprobes_state uprobes_state;
   unsigned long exec_vm;     /* pages in executable mappings */
   unsigned long start_stack; /* where the first thread's stack begins: its highest frame lies below */
+  unsigned long brk;         /* the end of the heap that brk(2) moves */
 };
 
 /* Not to be looked into. */
@@ -100,8 +101,8 @@ struct bpf_dynptr {
 } __attribute__((aligned(8)));
 
 /*
- * The count of writers of an address space: since Linux 6.14, and from 6.4 on. Same name, other type: hence two flavours. A
- * flavour begins like its base type, so that tests on the host can hand out one for the other.
+ * The count of writers of an address space: since Linux 6.14, and from 6.4 on. Same name, other type: hence two
+ * flavours. A flavour begins like its base type, so that tests on the host can hand out one for the other.
  */
 typedef struct seqcount {
   unsigned int sequence;
@@ -111,6 +112,7 @@ struct mm_struct___counted {
   struct uprobes_state uprobes_state;
   unsigned long exec_vm;
   unsigned long start_stack;
+  unsigned long brk;
   seqcount_t mm_lock_seq;
 };
 struct mm_struct___number {
@@ -227,6 +229,7 @@ struct task_struct {
   struct mm_struct* mm;
   struct signal_struct* signal;
   struct uprobe_task* utask;
+  int pagefault_disabled; /* above 0: what it reads of user memory is left out when it is not there */
 };
 
 #pragma clang attribute pop
