@@ -58,6 +58,9 @@ static struct kernel_task* switch_to(struct kernel_task* next) {
 
 static struct pt_regs context_of(const struct host_registers* r) {
   struct pt_regs out = {.bp = r->bp, .ax = r->ax, .dx = r->dx, .si = r->si, .di = r->di, .ip = r->ip, .sp = r->sp};
+  out.cx = r->cx;
+  out.r11 = r->r11;
+  out.flags = r->flags;
   return out;
 }
 
@@ -78,6 +81,10 @@ void host_heap_entry(const struct host_task* task, const struct host_registers* 
 
 void host_heap_return(const struct host_task* task, const struct host_registers* registers) {
   run_with_registers(heap_return, task, registers, 0);
+}
+
+void host_heap_exit(const struct host_task* task, const struct host_registers* registers, __u64 exit) {
+  run_with_registers(heap_exit, task, registers, exit);
 }
 
 void host_library_entry(const struct host_task* task) {

@@ -23,6 +23,9 @@ struct host_registers {
   __u64 di;
   __u64 si;
   __u64 dx;
+  __u64 cx;
+  __u64 r11;
+  __u64 flags;
 };
 
 #define TR_HOST_RETURNS 8
@@ -80,6 +83,8 @@ struct host_map {
 
 void host_heap_entry(const struct host_task* task, const struct host_registers* registers, __u64 cookie);
 void host_heap_return(const struct host_task* task, const struct host_registers* registers);
+/* `exit`: TR_EXIT. */
+void host_heap_exit(const struct host_task* task, const struct host_registers* registers, __u64 exit);
 void host_library_entry(const struct host_task* task);
 /* What user space runs for a file that it has mapped at the address. */
 __s32 host_identify(const struct host_task* task, __u64 address);
