@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What an allocator call means. Two steps: heap_enter() at the probe site of the function, heap_leave() at its
- * return; free needs the first only.
+ * return, or heap_exit_at() where it is about to return; free needs the first only.
  *
  * The outermost call counts: realloc calls malloc, posix_memalign calls memalign, a preloaded allocator calls libc's. A
  * call that never returns (longjmp, a signal handler that leaves) is noticed by the stack pointers and by its return
@@ -12,16 +12,17 @@
 
 #include "bpf/account.bpf.h"
 #include "bpf/adopt.bpf.h"
+#include "bpf/exit.bpf.h"
 #include "bpf/module.bpf.h"
 #include "bpf/stack.bpf.h"
 #include "bpf/unwind.bpf.h"
 
 /* Argument `n` (from 1) of the System V x86-64 calling convention; 0 for none. */
 TR_INLINE __u64 argument(const struct pt_regs* ctx, __u32 n) {
-  __u64 first = ctx->di, second = ctx->si, third = ctx->dx;
+  __u64 first = ctx->di, second = ctx->si, third = ctx->dx, fourth = ctx->cx;
   /* Loaded at fixed offsets: the verifier refuses a context pointer that clang has computed. */
-  asm volatile("" : "+r"(first), "+r"(second), "+r"(third));
-  return n == 1 ? first : n == 2 ? second : n == 3 ? third : 0;
+  asm volatile("" : "+r"(first), "+r"(second), "+r"(third), "+r"(fourth));
+  return n == 1 ? first : n == 2 ? second : n == 3 ? third : n == 4 ? fourth : 0;
 }
 
 /* The requested size; a product that overflows is the largest size, since the call will fail. */
@@ -51,13 +52,14 @@ TR_INLINE void join_space(struct tr_thread* t, __u32 space_id, const struct tr_s
 
 /*
  * Whether the call in flight is still on the stack below `sp`. Its return address has been replaced by the kernel's
- * trampoline for as long as it has not returned; anything else in that slot says that it was abandoned.
+ * trampoline for as long as it has not returned; anything else in that slot says that it was abandoned. An open call
+ * has its own return address there, and nobody calls from where it was called while it is in flight.
  */
 TR_INLINE bool is_inside_call(const struct tr_thread* t, __u64 sp) {
   __u64 slot = 0;
-  if (sp > t->sp) return false;
+  if (sp > t->sp || (t->open_return && sp == t->sp)) return false;
   if (bpf_probe_read_user(&slot, sizeof(slot), (const void*)t->sp)) return false;
-  return slot == return_trampoline();
+  return slot == (t->open_return ? t->open_return : return_trampoline());
 }
 
 /* A block of the address space that the thread is in. */
@@ -102,8 +104,22 @@ TR_INLINE void put_back_block(struct tr_thread* t, struct tr_space* space) {
   }
 }
 
+/* An exception is made. If that is inside of an open call, it has failed: its exits will not be passed. The block that
+ * the exception is in is one of the program's then, which frees it. */
+TR_INLINE int exception_made(const struct pt_regs* ctx) {
+  struct tr_thread* t = thread_state(0);
+  if (!t || !t->sp || !t->open_return || !is_inside_call(t, ctx->sp)) return 0;
+  t->sp = 0;
+  struct tr_space* space = find_space(t->space);
+  if (!space || space->serial != t->serial) return 0;
+  if (t->pause == globals.pause) __sync_fetch_and_add(&space->failed_objects, 1);
+  put_back_block(t, space);
+  return 0;
+}
+
 TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
   if (!globals.recording) return 0;
+  if (TR_COOKIE_CALL(cookie) == TR_CALL_THROW) return exception_made(ctx);
   __u32 space_id = space_of_current();
   struct tr_space* space = find_space(space_id);
   if (!space || !space_id || space->sample_level == TR_LEVEL_MUTED) return 0;
@@ -144,12 +160,19 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
   t->out_address = pointer;
   t->old_address = 0;
   t->old_known = 0;
-  if (call == TR_CALL_REALLOC) {
+  if (call == TR_CALL_REALLOC || call == TR_CALL_RESIZE) {
     t->old_address = pointer;
     realloc_enter(t);
   }
   if (!t->skip) {
     t->stack_id = unwind(t, ctx->ip, ctx->sp, ctx->bp) ? stack_id_of(t) : TR_NO_STACK;
+  }
+  t->open_return = 0;
+  if ((cookie & TR_COOKIE_EXITS) &&
+      bpf_probe_read_user(&t->open_return, sizeof(t->open_return), (const void*)ctx->sp)) {
+    lose(TR_LOSS_READ_FAULT);
+    put_back_block(t, space);
+    return 0;
   }
   t->sp = ctx->sp;
   return 0;
@@ -163,18 +186,19 @@ TR_INLINE void finish_stack(struct tr_thread* t) {
   t->stack_id = stack_id_of(t);
 }
 
-/* The address that the call in flight returned, 0 when it failed. False when it could not be read. */
-TR_INLINE bool returned_block(const struct pt_regs* ctx, const struct tr_thread* t, __u64* address) {
-  *address = ctx->ax;
+/* The address of the block that the call in flight gives, 0 when it failed. False when it could not be read. */
+TR_INLINE bool returned_block(const struct tr_thread* t, __u64 result, __u64* address) {
+  *address = result;
+  if (t->call == TR_CALL_RESIZE) *address = result >= t->size ? t->old_address : 0;
   if (t->call != TR_CALL_ALLOC_OUT) return true;
   *address = 0;
-  if ((__u32)ctx->ax != 0) return true;
+  if ((__u32)result != 0) return true;
   return bpf_probe_read_user(address, sizeof(*address), (const void*)t->out_address) == 0;
 }
 
 /* A failed realloc leaves the block as it was; a realloc to size 0 that returns NULL has freed it (glibc). */
 TR_INLINE void realloc_failed(struct tr_thread* t, struct tr_space* space) {
-  if (t->old_address && t->size == 0) {
+  if (t->old_address && t->size == 0 && t->call == TR_CALL_REALLOC) {
     if (!t->old_known) {
       count_unknown_free(space);
       return;
@@ -213,10 +237,8 @@ TR_INLINE void call_succeeded(struct tr_thread* t, struct tr_space* space, __u64
   change_live_bytes(space, delta);
 }
 
-TR_INLINE int heap_leave(const struct pt_regs* ctx) {
-  struct tr_thread* t = thread_state(0);
-  /* The call's own return has popped its return address; any other return belongs to an inner call. */
-  if (!t || !t->sp || ctx->sp != t->sp + sizeof(__u64)) return 0;
+/* The call in flight ends with `result`. */
+TR_INLINE int end_call(struct tr_thread* t, __u64 result) {
   t->sp = 0;
   struct tr_space* space = find_space(t->space);
   if (!space || space->serial != t->serial) return 0;
@@ -226,17 +248,32 @@ TR_INLINE int heap_leave(const struct pt_regs* ctx) {
     return 0;
   }
   __u64 address = 0;
-  if (!returned_block(ctx, t, &address)) {
+  if (!returned_block(t, result, &address)) {
     lose(TR_LOSS_READ_FAULT);
     return 0;
   }
   if (address)
     call_succeeded(t, space, address);
-  else if (t->call == TR_CALL_REALLOC)
+  else if (t->call == TR_CALL_REALLOC || t->call == TR_CALL_RESIZE)
     realloc_failed(t, space);
   else
     __sync_fetch_and_add(&space->failed_objects, 1);
   return 0;
+}
+
+TR_INLINE int heap_leave(const struct pt_regs* ctx) {
+  struct tr_thread* t = thread_state(0);
+  /* The call's own return has popped its return address; any other return belongs to an inner call. */
+  if (!t || !t->sp || t->open_return || ctx->sp != t->sp + sizeof(__u64)) return 0;
+  return end_call(t, ctx->ax);
+}
+
+/* `exit`: TR_EXIT. */
+TR_INLINE int heap_exit_at(const struct pt_regs* ctx, __u64 exit) {
+  struct tr_thread* t = thread_state(0);
+  if (!t || !t->sp || !t->open_return || ctx->sp + TR_EXIT_STACK_BYTES(exit) != t->sp) return 0;
+  if (TR_EXIT_IS_CONDITIONAL(exit) && !condition_holds(ctx->flags, TR_EXIT_CONDITION(exit))) return 0;
+  return end_call(t, register_of(ctx, TR_EXIT_RESULT(exit)));
 }
 
 #endif

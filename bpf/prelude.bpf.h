@@ -74,6 +74,7 @@ struct tr_thread {
   __u32 is_last_try;     /* the stack is being finished at the return of the call */
   __u32 is_inside;       /* it begins anywhere in a function, not at the site of a probe */
   struct tr_memory_call memory_call;
+  __u64 open_return;  /* return address of an open call in flight (TR_COOKIE_EXITS), 0 when it is none */
   __u64 hash;         /* of the frames so far */
   __u64 window_start; /* target memory that `window` holds a copy of: part of the stack being walked … */
   __u64 window_size;  /* … this many bytes of it */

@@ -36,6 +36,13 @@ int heap_return(struct pt_regs* ctx) {
   return heap_leave(ctx);
 }
 
+/* At the exits of those that an exception can leave; the cookie says where the result is. */
+SEC("uprobe")
+int heap_exit(struct pt_regs* ctx) {
+  keep_kernel_stack(ctx);
+  return heap_exit_at(ctx, bpf_get_attach_cookie(ctx));
+}
+
 /* In the dynamic linker. */
 SEC("uprobe")
 int library_entry(struct pt_regs* ctx) {

@@ -85,20 +85,39 @@ enum tr_call {
   TR_CALL_ALLOC_OUT,    /* returns 0 and stores the block through a pointer argument (posix_memalign) */
   TR_CALL_REALLOC,      /* takes a block and returns a block */
   TR_CALL_FREE,         /* takes a block */
+  TR_CALL_RESIZE,       /* makes a block larger or smaller where it is, and returns what it has then (xallocx) */
+  TR_CALL_THROW,        /* makes an exception: an open call that is in flight will not return */
   TR_CALL_LOADER_STATE, /* the dynamic linker's list of libraries has changed or is about to (_dl_debug_state) */
 };
 
 /*
  * The attach cookie: which arguments mean what. An argument is counted from 1; 0 means that there is none.
  *
- *   bits 0-7 enum tr_call | 8-11 size argument | 12-15 count argument | 16-19 pointer argument
+ *   bits 0-7 enum tr_call | 8-11 size argument | 12-15 count argument | 16-19 pointer argument | 20 exits
+ *
+ * Exits: an exception can leave the function, so that it has no return probe. A call of it is open: it ends where a
+ * probe at one of the function's exits sees its stack pointer.
  */
 #define TR_COOKIE(call, size_arg, count_arg, pointer_arg) \
   ((__u64)(call) | (__u64)(size_arg) << 8 | (__u64)(count_arg) << 12 | (__u64)(pointer_arg) << 16)
+#define TR_COOKIE_EXITS (1ULL << 20)
 #define TR_COOKIE_CALL(cookie) ((__u32)((cookie)&0xff))
 #define TR_COOKIE_SIZE_ARG(cookie) ((__u32)((cookie) >> 8 & 0xf))
 #define TR_COOKIE_COUNT_ARG(cookie) ((__u32)((cookie) >> 12 & 0xf))
 #define TR_COOKIE_POINTER_ARG(cookie) ((__u32)((cookie) >> 16 & 0xf))
+
+/*
+ * The attach cookie of an exit: a place that an open call passes on its way out, with its result known.
+ *
+ *   bits 0-3 register with the result, as instructions number them | 4-7 condition, as in the opcodes of jumps |
+ *   8 it is an exit only when the condition holds of the flags | 16-31 bytes from the stack pointer up to the entry's
+ */
+#define TR_EXIT(result, condition, is_conditional, stack_bytes) \
+  ((__u64)(result) | (__u64)(condition) << 4 | (__u64)(is_conditional) << 8 | (__u64)(stack_bytes) << 16)
+#define TR_EXIT_RESULT(exit) ((__u32)((exit)&0xf))
+#define TR_EXIT_CONDITION(exit) ((__u32)((exit) >> 4 & 0xf))
+#define TR_EXIT_IS_CONDITIONAL(exit) ((exit) >> 8 & 1)
+#define TR_EXIT_STACK_BYTES(exit) ((exit) >> 16 & 0xffff)
 
 /* Why an event was not counted, or not attributed. heap::Loss in user space has the same order. */
 enum tr_loss {

@@ -53,18 +53,38 @@ void Thread::enter(std::uint64_t cookie, const Arguments& arguments) {
                                  .si = arguments.second,
                                  .dx = arguments.third,
                                  .r10 = 0,
-                                 .orig_ax = 0};
+                                 .orig_ax = 0,
+                                 .cx = arguments.fourth,
+                                 .r11 = 0,
+                                 .flags = 0};
   TargetMemory& memory = FakeKernel::instance().memory;
   memory.write(sp, return_address_);
   host_heap_entry(&task, &registers, cookie);
   // The kernel puts its trampoline there after the entry programs have run.
-  if (TR_COOKIE_CALL(cookie) != TR_CALL_FREE) memory.write(sp, task.trampoline);
+  const bool has_return_probe = TR_COOKIE_CALL(cookie) != TR_CALL_FREE && TR_COOKIE_CALL(cookie) != TR_CALL_THROW &&
+                                (cookie & TR_COOKIE_EXITS) == 0;
+  if (has_return_probe) memory.write(sp, task.trampoline);
 }
 
 void Thread::leave(std::uint64_t result) {
-  const host_registers registers{
-      .ip = task.trampoline, .sp = sp + 8, .bp = bp, .ax = result, .di = 0, .si = 0, .dx = 0, .r10 = 0, .orig_ax = 0};
+  const host_registers registers{.ip = task.trampoline,
+                                 .sp = sp + 8,
+                                 .bp = bp,
+                                 .ax = result,
+                                 .di = 0,
+                                 .si = 0,
+                                 .dx = 0,
+                                 .r10 = 0,
+                                 .orig_ax = 0,
+                                 .cx = 0,
+                                 .r11 = 0,
+                                 .flags = 0};
   host_heap_return(&task, &registers);
+}
+
+void Thread::exit(std::uint64_t cookie, host_registers registers) {
+  registers.sp = sp - TR_EXIT_STACK_BYTES(cookie);
+  host_heap_exit(&task, &registers, cookie);
 }
 
 void Thread::call(std::uint64_t cookie, const Arguments& arguments, std::uint64_t result) {

@@ -18,6 +18,9 @@ constexpr std::uint64_t kMemalign = TR_COOKIE(TR_CALL_ALLOC, 2, 0, 0);
 constexpr std::uint64_t kPosixMemalign = TR_COOKIE(TR_CALL_ALLOC_OUT, 3, 0, 1);
 constexpr std::uint64_t kRealloc = TR_COOKIE(TR_CALL_REALLOC, 2, 0, 1);
 constexpr std::uint64_t kReallocarray = TR_COOKIE(TR_CALL_REALLOC, 3, 2, 1);
+constexpr std::uint64_t kNew = TR_COOKIE(TR_CALL_ALLOC, 1, 0, 0) | TR_COOKIE_EXITS;
+constexpr std::uint64_t kThrow = TR_COOKIE(TR_CALL_THROW, 0, 0, 0);
+constexpr std::uint64_t kXallocx = TR_COOKIE(TR_CALL_RESIZE, 2, 0, 1);
 constexpr std::uint64_t kFree = TR_COOKIE(TR_CALL_FREE, 0, 0, 1);
 
 constexpr std::uint64_t kMallocSite = 0x7ffff7e4a3c4;  // the probed instruction
@@ -30,6 +33,7 @@ struct Arguments {
   std::uint64_t first = 0;
   std::uint64_t second = 0;
   std::uint64_t third = 0;
+  std::uint64_t fourth = 0;
 };
 
 /// A thread of a target: a task, a stack in target memory, and calls of probed functions as the kernel reports them.
@@ -51,6 +55,8 @@ class Thread {
 
   void enter(std::uint64_t cookie, const Arguments& arguments);
   void leave(std::uint64_t result);
+  /// The call that was entered last, an open one, comes by an exit of its function. `registers.sp` is set.
+  void exit(std::uint64_t cookie, host_registers registers);
   /// A whole call.
   void call(std::uint64_t cookie, const Arguments& arguments, std::uint64_t result);
 

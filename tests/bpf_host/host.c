@@ -69,6 +69,9 @@ static struct pt_regs context_of(const struct host_registers* r) {
                         .sp = r->sp,
                         .r10 = r->r10,
                         .orig_ax = r->orig_ax};
+  out.cx = r->cx;
+  out.r11 = r->r11;
+  out.flags = r->flags;
   return out;
 }
 
@@ -89,6 +92,10 @@ void host_heap_entry(const struct host_task* task, const struct host_registers* 
 
 void host_heap_return(const struct host_task* task, const struct host_registers* registers) {
   run_with_registers(heap_return, task, registers, 0);
+}
+
+void host_heap_exit(const struct host_task* task, const struct host_registers* registers, __u64 exit) {
+  run_with_registers(heap_exit, task, registers, exit);
 }
 
 void host_library_entry(const struct host_task* task) {

@@ -26,6 +26,9 @@ struct host_registers {
   __u64 dx;
   __u64 r10;     /* the fourth argument of a system call */
   __u64 orig_ax; /* its number */
+  __u64 cx;
+  __u64 r11;
+  __u64 flags;
 };
 
 #define TR_HOST_RETURNS 8
@@ -90,6 +93,8 @@ void host_memory_call_entry(const struct host_task* task, const struct host_regi
 void host_memory_call_return(const struct host_task* task, const struct host_registers* registers, __u64 result);
 void host_page_fault(const struct host_task* task, const struct host_registers* registers, __u64 address,
                      __u64 error_code);
+/* `exit`: TR_EXIT. */
+void host_heap_exit(const struct host_task* task, const struct host_registers* registers, __u64 exit);
 void host_library_entry(const struct host_task* task);
 /* What user space runs for a file that it has mapped at the address. */
 __s32 host_identify(const struct host_task* task, __u64 address);

@@ -310,7 +310,8 @@ def children_of(pid):
         return []
 
 
-TRACER_PROGRAMS = {"heap_entry", "heap_return", "library_entry", "process_fork", "process_exec", "process_exit"}
+TRACER_PROGRAMS = {"heap_entry", "heap_return", "heap_exit", "library_entry", "process_fork", "process_exec",
+                   "process_exit"}
 
 
 def attached_programs():

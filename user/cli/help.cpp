@@ -69,6 +69,13 @@ What is recorded:
   --events KIND[,...]      what the allocators do not see, too: mmap, memory
                            mapped without them; fault, where pages are touched
                            for the first time (that is what grows RSS)
+  --family LIST            allocators beside the usual ones: python, cuda, all
+  --no-family LIST         without these: libc, cxx, jemalloc, tcmalloc,
+                           mimalloc, all
+  --allocator SPEC         a function of an allocator of your own (repeatable),
+                           or @FILE with such lines:
+                             'libpool.so:pool_get(size=1)->ptr'
+                             'libpool.so:pool_put(ptr=1)'
   --call-graph MODE        how stacks are walked: dwarf (by unwind tables, the
                            default) or fp (by frame pointers)
   --max-stack N            frames per stack, 2 to 512 (default 256)

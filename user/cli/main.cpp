@@ -64,7 +64,7 @@ int run(int argc, const char* const* argv) {
       std::fputs(version_text().c_str(), stdout);
       return static_cast<int>(ExitCode::kOk);
     case Options::Mode::kCheck:
-      return static_cast<int>(run_check(options->config.pids));
+      return static_cast<int>(run_check(options->config));
     case Options::Mode::kTrace:
       return trace(options->config);
   }

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/units.h"
+#include "cli/allocator_options.h"
 #include "cli/machine_options.h"
 #include "cli/values.h"
 #include "kernel/bpf_object.h"
@@ -39,6 +40,7 @@ struct Raw {
   std::string count, top, max_stack;
   std::string include, exclude, backend = "auto", color = "auto", call_graph = "dwarf";
   RawMachine machine;
+  RawAllocators allocators;
   bool all = false, follow = false, no_follow = false, check = false, help = false, version = false;
   bool quiet = false, no_inline = false, no_demangle = false;
   int verbose = 0;
@@ -81,6 +83,9 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--color", raw.color);
   app.add_flag("--no-inline", raw.no_inline);
   app.add_flag("--no-demangle", raw.no_demangle);
+  app.add_option("--family", raw.allocators.families)->allow_extra_args(false);
+  app.add_option("--no-family", raw.allocators.no_families)->allow_extra_args(false);
+  app.add_option("--allocator", raw.allocators.own)->allow_extra_args(false);
   app.add_option("--call-graph", raw.call_graph);
   app.add_option("--max-stack", raw.max_stack);
   app.add_option("--events", raw.events)->allow_extra_args(false);
@@ -372,6 +377,7 @@ Result<Options> parse_options(int argc, const char* const* argv) {
   read_control(raw, reader, config);
   read_outputs(raw, reader, config);
   read_choices(raw, reader, config);
+  if (Result<void> read = read_allocators(raw.allocators, config); !read) reader.fail(std::move(read).error());
   reader.regex("--include", raw.include);
   reader.regex("--exclude", raw.exclude);
   if (reader.error) return std::move(*reader.error);

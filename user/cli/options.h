@@ -15,7 +15,7 @@ struct Options {
 
   Mode mode = Mode::kTrace;
   int verbosity = 1;       ///< 0 quiet, 1 normal, 2 -v, 3 -vv
-  session::Config config;  ///< for kTrace; for kCheck only its pids
+  session::Config config;  ///< for kTrace; for kCheck only its pids and its allocators
 };
 
 /// Reads the command line. Fails with kUsage and a hint; never exits and never prints.

@@ -10,10 +10,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <set>
-#include <utility>
+
+#include "elf/symbol_tables.h"
 
 namespace tracer::elf {
 namespace {
@@ -23,7 +23,6 @@ constexpr std::size_t kMostSegments = 4096;
 constexpr std::uint64_t kLongestBuildId = 64;
 constexpr std::uint64_t kLongestInterpreter = 4096;
 constexpr std::uint64_t kLongestNotes = 1 << 20;
-constexpr std::uint64_t kLongestTable = 1 << 29;
 
 struct ElfCloser {
   void operator()(Elf* elf) const noexcept { elf_end(elf); }
@@ -94,44 +93,6 @@ bool has_lost_its_sections(Elf* elf, const GElf_Ehdr& header) {
   return elf_getshdrnum(elf, &sections) != 0 || (header.e_shoff != 0 && sections == 0);
 }
 
-bool is_function(const GElf_Sym& symbol) {
-  const bool in_section =
-      symbol.st_shndx != SHN_UNDEF && (symbol.st_shndx < SHN_LORESERVE || symbol.st_shndx == SHN_XINDEX);
-  return GELF_ST_TYPE(symbol.st_info) == STT_FUNC && in_section && symbol.st_value != 0;
-}
-
-/// "malloc@@GLIBC_2.2.5", as .symtab has it, is "malloc".
-std::string_view without_version(std::string_view name) { return name.substr(0, name.find('@')); }
-
-/// A symbol table whose names libelf may be asked for.
-struct SymbolTable {
-  Elf_Data* data = nullptr;
-  std::size_t names_section = 0;
-};
-
-/// The file's one table of that type (gABI: there is not more than one of each); empty when it has none.
-/// Fails with kCorrupt when the table or its names are not in the file.
-Result<SymbolTable> find_symbol_table(Elf* elf, GElf_Word type, std::uint64_t file_size) {
-  const auto is_readable = [&](const GElf_Shdr& header) {
-    // Compressed names unpack to any size; no linker writes them.
-    return header.sh_size <= std::min(file_size, kLongestTable) && header.sh_offset <= file_size - header.sh_size &&
-           (header.sh_flags & SHF_COMPRESSED) == 0;
-  };
-  for (Elf_Scn* section = elf_nextscn(elf, nullptr); section != nullptr; section = elf_nextscn(elf, section)) {
-    GElf_Shdr header;
-    if (gelf_getshdr(section, &header) == nullptr || header.sh_type != type) continue;
-    GElf_Shdr names;
-    Elf_Scn* names_section = elf_getscn(elf, header.sh_link);
-    if (!is_readable(header) || gelf_getshdr(names_section, &names) == nullptr || names.sh_type != SHT_STRTAB ||
-        !is_readable(names))
-      return corrupt("symbol table outside of the file");
-    Elf_Data* data = elf_getdata(section, nullptr);
-    if (data == nullptr) return corrupt(elf_errmsg(-1));
-    return SymbolTable{data, header.sh_link};
-  }
-  return SymbolTable{};
-}
-
 }  // namespace
 
 Result<ElfImage> ElfImage::read(int fd, const std::vector<std::string_view>& wanted) {
@@ -178,23 +139,10 @@ Result<void> ElfImage::read_segments(Elf* elf, std::uint64_t file_size) {
 Result<void> ElfImage::read_functions(Elf* elf, std::uint64_t file_size, const std::vector<std::string_view>& wanted) {
   if (wanted.empty()) return {};
   const std::set<std::string_view> names(wanted.begin(), wanted.end());
-  // Ordered as functions() is; .dynsym and .symtab list the same functions.
-  std::map<std::pair<std::uint64_t, std::string_view>, std::uint64_t> sizes;
-  for (const GElf_Word type : {GElf_Word{SHT_DYNSYM}, GElf_Word{SHT_SYMTAB}}) {
-    const Result<SymbolTable> table = find_symbol_table(elf, type, file_size);
-    if (!table) return table.error();
-    GElf_Sym symbol;
-    for (int i = 0; table->data != nullptr && gelf_getsym(table->data, i, &symbol) != nullptr; ++i) {
-      if (!is_function(symbol) || !offset_of_address(symbol.st_value)) continue;
-      const char* text = elf_strptr(elf, table->names_section, symbol.st_name);
-      if (text == nullptr) continue;
-      const auto name = names.find(without_version(text));
-      if (name == names.end()) continue;
-      std::uint64_t& size = sizes[{symbol.st_value, *name}];
-      size = std::max(size, std::uint64_t{symbol.st_size});
-    }
-  }
-  for (const auto& [key, size] : sizes) functions_.push_back({std::string(key.second), key.first, size});
+  const auto is_code = [this](std::uint64_t address) { return offset_of_address(address).has_value(); };
+  Result<FunctionSizes> sizes = read_function_sizes(elf, file_size, names, is_code);
+  if (!sizes) return std::move(sizes).error();
+  for (const auto& [key, size] : *sizes) functions_.push_back({std::string(key.second), key.first, size});
   return {};
 }
 

@@ -32,9 +32,9 @@ enum class Machine { kX86_64, kArm64, kOther };
 
 /// What the tracer wants to know of one ELF file, read once and kept without the file.
 ///
-/// Reads headers, program headers, .dynsym, .symtab and the build id through a descriptor. Holds no descriptor
-/// and no mapping afterwards. A malformed file (truncated, offsets outside of the file, cycles) fails with kCorrupt
-/// and never reads out of bounds.
+/// Reads headers, program headers, .dynsym, .symtab (or .gnu_debugdata) and the build id through a descriptor. Holds no
+/// descriptor and no mapping afterwards. A malformed file (truncated, offsets outside of the file, cycles) fails with
+/// kCorrupt and never reads out of bounds.
 class ElfImage {
  public:
   /// Reads the file behind `fd` (its position does not matter; the descriptor stays the caller's).
@@ -46,8 +46,9 @@ class ElfImage {
   /// Lower-case hex of .note.gnu.build-id; empty when the file has none.
   const std::string& build_id() const { return build_id_; }
   const std::vector<Segment>& segments() const { return segments_; }
-  /// Defined functions (STT_FUNC, in a section and an executable segment, not IFUNC) among `wanted`, from .dynsym and
-  /// .symtab; a name occurs once per distinct address. Sorted by address, then by name.
+  /// Defined functions (STT_FUNC, in a section and an executable segment, not IFUNC) among `wanted`, from .dynsym,
+  /// .symtab, and .gnu_debugdata where this one is missing; a name occurs once per distinct address. Sorted by address,
+  /// then by name.
   const std::vector<FunctionSymbol>& functions() const { return functions_; }
   /// The path in PT_INTERP; empty for static programs and libraries.
   const std::string& interpreter() const { return interpreter_; }

@@ -129,6 +129,8 @@ bpf_program* BpfObject::Impl::program_of(Program program) const {
       return skeleton->progs.heap_entry;
     case Program::kHeapReturn:
       return skeleton->progs.heap_return;
+    case Program::kHeapExit:
+      return skeleton->progs.heap_exit;
     case Program::kLibraryEntry:
       return skeleton->progs.library_entry;
   }
@@ -177,7 +179,8 @@ Result<void> BpfObject::Impl::open() {
   if (config.follow_mappings) bpf_map__set_max_entries(maps.memory_events, kMemoryEvents);
   choose_programs();
   if (config.backend == Backend::kMulti) {
-    for (Program program : {Program::kHeapEntry, Program::kHeapReturn, Program::kLibraryEntry}) {
+    for (Program program :
+         {Program::kHeapEntry, Program::kHeapReturn, Program::kHeapExit, Program::kLibraryEntry}) {
       bpf_program__set_expected_attach_type(program_of(program), static_cast<bpf_attach_type>(kAttachTypeUprobeMulti));
     }
   }

@@ -61,7 +61,7 @@ struct ObjectConfig {
 bool sample_distance_fits(std::uint64_t bytes);
 
 /// The programs a probe can run; the names are those in bpf/tracer.bpf.c.
-enum class Program { kHeapEntry, kHeapReturn, kLibraryEntry };
+enum class Program { kHeapEntry, kHeapReturn, kHeapExit, kLibraryEntry };
 
 /// The kernel half of the tracer, loaded: programs, maps and the memory shared with them.
 ///

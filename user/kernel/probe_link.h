@@ -13,10 +13,12 @@
 
 namespace tracer::kernel {
 
-/// One probe: where in the file, and the cookie that tells the program what it is (TR_COOKIE in bpf/abi/types.h).
+/// One probe: where in the file, and the cookie that tells the program what it is (TR_COOKIE, or TR_EXIT, in bpf/abi/types.h).
 struct ProbePoint {
   std::uint64_t file_offset = 0;
   std::uint64_t cookie = 0;
+
+  bool operator==(const ProbePoint&) const = default;
 };
 
 /// Probes that are attached for as long as it lives. Detaching waits for the kernel (milliseconds for a uprobe_multi

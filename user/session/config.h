@@ -12,6 +12,7 @@
 #include "heap/grouping.h"
 #include "kernel/features.h"
 #include "proc/process_filter.h"
+#include "tracing/catalogue.h"
 
 namespace tracer::session {
 
@@ -61,6 +62,8 @@ struct Config {
   std::uint64_t max_memory_bytes = 256ULL << 20;
   std::string include;
   std::string exclude;
+  tracing::FamilySet families = tracing::default_families();
+  std::vector<tracing::Function> own;  ///< allocator functions that the user has named
   std::vector<OutputSpec> outputs{{"-", Format::kAuto}};
   std::optional<kernel::Backend> backend;
   bool inlines = true;

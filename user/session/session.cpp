@@ -112,6 +112,8 @@ Result<void> Session::finish() {
   if (outcome_.aborted) return {};
   if (const std::uint64_t nested = object_->globals().calls_nested; nested > 0)
     log::verbose("{} allocator calls inside of other allocator calls were counted with these", nested);
+  for (const std::string& name : own_not_found())
+    log::info("--allocator: no file that was mapped defines {}: nothing of it was counted", name);
   if (log::level() >= log::Level::kVerbose)
     log::verbose("{} blocks in the table of live blocks", format_count(object_->block_count()));
   const heap::Snapshot snapshot = build_snapshot(end_ns);

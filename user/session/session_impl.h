@@ -83,6 +83,9 @@ class Session {
   void look_up_names(const library::Library& library);
   void forget_names(const library::Library& library);
   bool is_starting(pid_t pid) const;
+  /// Names of --allocator that no file defines that was looked at so far.
+  std::vector<std::string> own_not_found() const;
+  Result<void> find_own() const;
   /// Whether the kernel half adopts processes by itself.
   bool adopts() const { return config_.all && !matcher_; }
   void make_way_for_writers();
@@ -157,6 +160,7 @@ class Session {
   std::optional<EventLoop> loop_;
   kernel::Backend backend_ = kernel::Backend::kMulti;
   std::unique_ptr<kernel::BpfObject> object_;
+  const tracing::Catalogue catalogue_{config_.families, config_.own};
   std::optional<library::LibraryCache> cache_;
   std::optional<tracing::ProbeArmer> armer_;
   std::optional<tracing::ProcessTracker> tracker_;

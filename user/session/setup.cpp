@@ -121,10 +121,11 @@ Result<void> Session::load_kernel_half() {
   if (config_.sample_bytes != 0)
     log::verbose("one allocation in {} is recorded; the rest is estimated", format_bytes(config_.sample_bytes));
 
-  cache_.emplace(tracing::wanted_names());
+  cache_.emplace(catalogue_.wanted_names());
   using Scope = tracing::ProbeArmer::Scope;
   const bool for_all = !matcher_ && (config_.follow || config_.all);
-  armer_.emplace(kernel::make_probe_attacher(backend_, *object_), for_all ? Scope::kAllProcesses : Scope::kOneProcess);
+  armer_.emplace(kernel::make_probe_attacher(backend_, *object_), for_all ? Scope::kAllProcesses : Scope::kOneProcess,
+                 catalogue_);
   log::verbose("probes are armed {}", adopts() ? "for all processes, new ones included, and filtered in the kernel"
                                       : for_all
                                           ? "for all processes and filtered in the kernel, since children are followed"
@@ -195,9 +196,12 @@ Result<void> Session::attach_pid(pid_t pid) {
     return read;
   }
   if (!tracker_->has_allocator(process)) {
+    if (Result<void> own = find_own(); !own) return own;
     return Error(ErrorKind::kUnsupported,
-                 fmt::format("process {} ({}) maps no file that defines malloc or free", pid, process.info.comm),
-                 "a static program without symbols, or one with an allocator of its own, cannot be traced yet");
+                 fmt::format("process {} ({}) maps no file that defines malloc, free or another known allocator", pid,
+                             process.info.comm),
+                 "name the functions of an allocator of its own with --allocator; 'tracer --check --pid' says what was "
+                 "found; a static program that was stripped of its symbols cannot be traced");
   }
   emit(report::ProcessEvent::Kind::kAttach, process);
   const int fd = pidfd.get();
@@ -223,7 +227,7 @@ Result<void> Session::attach_targets() {
   for (pid_t pid : config_.pids) {
     if (Result<void> attached = attach_pid(pid); !attached) return attached;
   }
-  return {};
+  return find_own();
 }
 
 Result<void> Session::start_timers() {
@@ -256,6 +260,33 @@ Result<void> Session::begin_recording() {
     stop("error");
   }
   return {};
+}
+
+std::vector<std::string> Session::own_not_found() const {
+  std::vector<std::string> names;
+  for (const tracing::Function& own : config_.own) {
+    const bool is_found = std::ranges::any_of(cache_->libraries(), [&](const auto& library) {
+      if (!library->image()) return false;
+      return std::ranges::any_of(library->image()->functions(), [&](const elf::FunctionSymbol& symbol) {
+        if (symbol.name != own.name) return false;
+        const tracing::Function* found = catalogue_.find(symbol.name, library->path());
+        return found != nullptr && found->family == tracing::Family::kOwn && found->file == own.file;
+      });
+    });
+    if (!is_found) names.push_back(own.file.empty() ? own.name : own.file + ":" + own.name);
+  }
+  return names;
+}
+
+/// Of processes that run already everything is there that their programs are linked with.
+Result<void> Session::find_own() const {
+  const std::vector<std::string> missing = own_not_found();
+  if (missing.empty() || config_.pids.empty()) return {};
+  return Error(
+      ErrorKind::kNotFound,
+      fmt::format("--allocator: no file that the process maps defines {}", fmt::join(missing, ", ")),
+      "names are those of the symbol table ('nm -D FILE', 'nm FILE'), mangled for C++; FILE is the name of the "
+      "file in /proc/PID/maps");
 }
 
 void Session::announce() {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
-#include "symbols/debug_data.h"
+#include "elf/debug_data.h"
 #include "symbols/debug_file.h"
 
 namespace tracer::symbols {
@@ -68,7 +68,7 @@ void ModuleSymbols::open_debug_file(const ModuleFile& module) {
 void ModuleSymbols::open_debug_data() {
   const Elf_Data* packed = module_ ? module_->section(".gnu_debugdata") : nullptr;
   if (packed == nullptr || packed->d_buf == nullptr) return;
-  auto image = decompress_xz({static_cast<const char*>(packed->d_buf), packed->d_size}, kMaxDebugDataBytes);
+  auto image = elf::decompress_xz({static_cast<const char*>(packed->d_buf), packed->d_size}, kMaxDebugDataBytes);
   if (!image) {
     log::debug(".gnu_debugdata: {}", image.error().message());
     return;

@@ -25,8 +25,9 @@ std::vector<ProgramPoints> loader_points(const std::vector<PlannedProbe>& plan) 
   return {std::move(group)};
 }
 
-/// The return probes come first: an entry that is seen must not miss its return.
+/// What sees calls end comes first: an entry that is seen must not miss it.
 std::vector<ProgramPoints> heap_points(const std::vector<PlannedProbe>& plan) {
+  ProgramPoints exits{kernel::Program::kHeapExit, {}};
   ProgramPoints returns{kernel::Program::kHeapReturn, {}};
   ProgramPoints entries{kernel::Program::kHeapEntry, {}};
   for (const PlannedProbe& probe : plan) {
@@ -34,8 +35,23 @@ std::vector<ProgramPoints> heap_points(const std::vector<PlannedProbe>& plan) {
     const kernel::ProbePoint point{probe.file_offset, probe.function->cookie()};
     entries.points.push_back(point);
     if (probe.function->needs_return()) returns.points.push_back(point);
+    // Functions may end in the same one.
+    for (const PlannedProbe::Exit& exit : probe.exits) {
+      const kernel::ProbePoint out{exit.file_offset, exit.cookie()};
+      if (std::ranges::find(exits.points, out) == exits.points.end()) exits.points.push_back(out);
+    }
   }
-  return {std::move(returns), std::move(entries)};
+  return {std::move(exits), std::move(returns), std::move(entries)};
+}
+
+void tell_left_out(const std::string& path, const ProbePlan& plan) {
+  for (const LeftOut& left : plan.left_out) {
+    if (left.is_counted) continue;
+    if (left.is_own)
+      log::info("{} of {} is not traced: {}", left.name, path, left.reason);
+    else
+      log::verbose("{} of {} is not traced: {}", left.name, path, left.reason);
+  }
 }
 
 /// A link, and what keeps writers from the file for as long as it is attached.
@@ -70,7 +86,7 @@ Result<bool> ProbeArmer::attach(Armed& armed, bool heap, pid_t pid, Links* links
       log::verbose("{} is not guarded against being overwritten in place", armed.library->path());
     }
   }
-  for (const ProgramPoints& group : heap ? heap_points(armed.plan) : loader_points(armed.plan)) {
+  for (const ProgramPoints& group : heap ? heap_points(armed.plan.probes) : loader_points(armed.plan.probes)) {
     if (group.points.empty()) continue;
     Result<std::unique_ptr<kernel::ProbeLink>> link =
         attacher_->attach(group.program, armed.library->file().get(), group.points, pid);
@@ -86,7 +102,7 @@ Result<bool> ProbeArmer::attach(Armed& armed, bool heap, pid_t pid, Links* links
 /// Brings the library's state in line with what is attached.
 void ProbeArmer::settle(const Armed& armed) {
   const bool heap =
-      std::ranges::any_of(armed.plan, [](const PlannedProbe& probe) { return probe.function->is_heap(); });
+      std::ranges::any_of(armed.plan.probes, [](const PlannedProbe& probe) { return probe.function->is_heap(); });
   const bool is_armed = std::ranges::any_of(
       armed.probes, [&](const auto& entry) { return !(heap ? entry.second.heap : entry.second.loader).empty(); });
   const library::State state = is_armed ? library::State::kArmed : library::State::kDisarmed;
@@ -99,7 +115,8 @@ Result<bool> ProbeArmer::arm(library::Library& library, pid_t pid) {
   Armed& armed = entry->second;
   if (is_new) {
     armed.library = &library;
-    if (library.image()) armed.plan = plan_probes(*library.image(), library.file(), library.path());
+    if (library.image()) armed.plan = plan_probes(*library.image(), library.file(), library.path(), catalogue_);
+    tell_left_out(library.path(), armed.plan);
   }
   if (armed.plan.empty()) {
     armed_.erase(entry);
@@ -118,7 +135,7 @@ Result<bool> ProbeArmer::arm(library::Library& library, pid_t pid) {
     return attached;
   }
   settle(armed);
-  log::verbose("{} {} ({} functions{})", library::state_name(library.state()), library.path(), armed.plan.size(),
+  log::verbose("{} {} ({} functions{})", library::state_name(library.state()), library.path(), armed.plan.probes.size(),
                probes->first == kAnyProcess ? ", for all processes, filtered in the kernel" : "");
   return attached;
 }
@@ -203,15 +220,14 @@ std::vector<std::string> ProbeArmer::functions(const library::Library& library) 
   std::vector<std::string> names;
   const auto found = armed_.find(library.module_id());
   if (found == armed_.end()) return names;
-  for (const PlannedProbe& probe : found->second.plan)
+  for (const PlannedProbe& probe : found->second.plan.probes)
     names.insert(names.end(), probe.names.begin(), probe.names.end());
   return names;
 }
 
 bool ProbeArmer::has_heap_functions(const library::Library& library) const {
   const auto found = armed_.find(library.module_id());
-  return found != armed_.end() &&
-         std::ranges::any_of(found->second.plan, [](const PlannedProbe& probe) { return probe.function->is_heap(); });
+  return found != armed_.end() && found->second.plan.has_allocator();
 }
 
 }  // namespace tracer::tracing

@@ -28,8 +28,9 @@ class ProbeArmer {
   enum class Scope { kOneProcess, kAllProcesses };
   using Links = std::vector<std::unique_ptr<kernel::ProbeLink>>;
 
-  ProbeArmer(std::unique_ptr<kernel::ProbeAttacher> attacher, Scope scope)
-      : attacher_(std::move(attacher)), scope_(scope) {}
+  /// `catalogue` has to outlive it.
+  ProbeArmer(std::unique_ptr<kernel::ProbeAttacher> attacher, Scope scope, const Catalogue& catalogue)
+      : attacher_(std::move(attacher)), scope_(scope), catalogue_(catalogue) {}
 
   /// Arms an inspected library for a process, as far as the switch allows. True when something was attached; false when
   /// it defines no function of the catalogue, is armed already, or everything has been detached for good.
@@ -66,7 +67,7 @@ class ProbeArmer {
   };
   struct Armed {
     library::Library* library = nullptr;
-    std::vector<PlannedProbe> plan;
+    ProbePlan plan;
     std::map<pid_t, Probes> probes;            ///< by process; kAnyProcess for all
     std::weak_ptr<library::WriteGuard> guard;  ///< held by the links
   };
@@ -77,6 +78,7 @@ class ProbeArmer {
 
   std::unique_ptr<kernel::ProbeAttacher> attacher_;
   Scope scope_;
+  const Catalogue& catalogue_;
   bool heap_on_ = true;
   bool closed_ = false;
   std::map<std::uint32_t, Armed> armed_;  ///< by module id

@@ -1,73 +1,95 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tracing/catalogue.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <set>
 
-#include "library/library_cache.h"
-#include "tracing/probe_plan.h"
-
 namespace tracer::tracing {
 namespace {
 
+const FamilySet kAll = ~FamilySet();
+
+FamilySet only(Family family) { return FamilySet().set(index_of(family)); }
+
 TEST(CatalogueTest, HoldsEachNameOnce) {
+  const Catalogue catalogue(kAll);
   std::set<std::string_view> names;
-  for (const Function& function : catalogue()) EXPECT_TRUE(names.insert(function.name).second) << function.name;
+  for (const Function& function : catalogue.functions())
+    EXPECT_TRUE(names.insert(function.name).second) << function.name;
+  EXPECT_GT(names.size(), 200U);
 }
 
 TEST(CatalogueTest, ACookieSaysWhatTheRowSays) {
-  for (const Function& function : catalogue()) {
+  const Catalogue catalogue(kAll);
+  for (const Function& function : catalogue.functions()) {
     const std::uint64_t cookie = function.cookie();
     EXPECT_EQ(TR_COOKIE_CALL(cookie), static_cast<unsigned>(function.call)) << function.name;
     EXPECT_EQ(TR_COOKIE_SIZE_ARG(cookie), function.size_arg) << function.name;
     EXPECT_EQ(TR_COOKIE_COUNT_ARG(cookie), function.count_arg) << function.name;
     EXPECT_EQ(TR_COOKIE_POINTER_ARG(cookie), function.pointer_arg) << function.name;
+    EXPECT_EQ((cookie & TR_COOKIE_EXITS) != 0, function.ends_at_exits()) << function.name;
   }
 }
 
-// A return probe on a function that an exception passes aborts the program: only functions of C that never throw may
-// need one.
-TEST(CatalogueTest, OnlyTheMallocFamilyHasReturnProbes) {
-  const std::set<std::string_view> never_throw{"malloc",        "calloc",   "realloc", "reallocarray", "posix_memalign",
-                                               "aligned_alloc", "memalign", "valloc",  "pvalloc"};
-  for (const Function& function : catalogue())
-    EXPECT_EQ(function.needs_return(), never_throw.contains(function.name)) << function.name;
-}
-
-class PlanTest : public testing::Test {
- protected:
-  static std::vector<PlannedProbe> plan_of(const char* path) {
-    const UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
-    const Result<elf::ElfImage> image = elf::ElfImage::read(file.get(), wanted_names());
-    EXPECT_TRUE(image.ok());
-    return plan_probes(*image, file, path);
+TEST(CatalogueTest, EveryAllocationHasASizeAndEveryFreeABlock) {
+  const Catalogue catalogue(kAll);
+  for (const Function& function : catalogue.functions()) {
+    if (!function.is_allocator()) continue;
+    const bool takes_a_block = function.call != TR_CALL_ALLOC;
+    EXPECT_EQ(function.size_arg != 0, function.call != TR_CALL_FREE) << function.name;
+    EXPECT_EQ(function.pointer_arg != 0, takes_a_block) << function.name;
+    EXPECT_LE(std::max({function.size_arg, function.count_arg, function.pointer_arg}), 4) << function.name;
   }
-  static const PlannedProbe* find(const std::vector<PlannedProbe>& plan, std::string_view name) {
-    for (const PlannedProbe& probe : plan) {
-      if (std::ranges::find(probe.names, name) != probe.names.end()) return &probe;
-    }
-    return nullptr;
+}
+
+// A return probe on a function that an exception passes aborts the program.
+TEST(CatalogueTest, NoOperatorNewThatThrowsHasAReturnProbe) {
+  const Catalogue catalogue(kAll);
+  for (const Function& function : catalogue.functions()) {
+    const bool is_new = function.name.find("new") != std::string::npos || function.name.starts_with("_Zn");
+    const bool is_nothrow = function.name.find("nothrow") != std::string::npos;
+    if (is_new) EXPECT_EQ(function.needs_return(), is_nothrow) << function.name;
+    if (function.may_throw) EXPECT_FALSE(function.needs_return()) << function.name;
   }
-};
-
-TEST_F(PlanTest, ProbesEveryMallocFunctionOfThisMachinesLibcOncePerAddress) {
-  const std::vector<PlannedProbe> plan = plan_of("/lib/x86_64-linux-gnu/libc.so.6");
-  for (std::string_view name : {"malloc", "calloc", "realloc", "reallocarray", "free", "posix_memalign",
-                                "aligned_alloc", "memalign", "valloc", "pvalloc"})
-    EXPECT_NE(find(plan, name), nullptr) << name;
-  std::set<std::uint64_t> addresses;
-  for (const PlannedProbe& probe : plan) EXPECT_TRUE(addresses.insert(probe.file_offset).second) << probe.names.front();
-  EXPECT_EQ(find(plan, "memalign"), find(plan, "aligned_alloc"));
 }
 
-TEST_F(PlanTest, FindsTheAnnouncementFunctionOfTheDynamicLinker) {
-  EXPECT_NE(find(plan_of("/lib64/ld-linux-x86-64.so.2"), "_dl_debug_state"), nullptr);
+TEST(CatalogueTest, FamiliesAreChosenByName) {
+  for (const char* name : {"libc", "cxx", "jemalloc", "tcmalloc", "mimalloc", "python", "cuda"}) {
+    ASSERT_TRUE(family_named(name)) << name;
+    EXPECT_STREQ(family_name(*family_named(name)), name);
+    EXPECT_NE(family_names().find(name), std::string::npos);
+  }
+  EXPECT_FALSE(family_named("loader"));
+  EXPECT_FALSE(family_named(""));
+  const Catalogue usual;
+  EXPECT_NE(usual.find("malloc", "libc.so.6"), nullptr);
+  EXPECT_EQ(usual.find("cudaMalloc", "libcudart.so"), nullptr);
+  EXPECT_EQ(usual.find("PyMem_Malloc", "python3"), nullptr);
+  const Catalogue cuda(only(Family::kCuda));
+  EXPECT_NE(cuda.find("cudaMalloc", "libcudart.so"), nullptr);
+  EXPECT_EQ(cuda.find("malloc", "libc.so.6"), nullptr);
+  EXPECT_NE(cuda.find("_dl_debug_state", "ld.so"), nullptr) << "libraries are followed all the same";
 }
 
-TEST_F(PlanTest, AProgramThatOnlyCallsMallocGetsNoProbe) { EXPECT_TRUE(plan_of("/bin/true").empty()); }
+TEST(CatalogueTest, WantsEachNameOnceAndWhatCallsMain) {
+  const Catalogue catalogue;
+  const std::vector<std::string_view> names = catalogue.wanted_names();
+  EXPECT_EQ(std::set(names.begin(), names.end()).size(), names.size());
+  EXPECT_NE(std::ranges::find(names, kMainCaller), names.end());
+}
+
+TEST(CatalogueTest, TheUsersWordComesFirstInTheFilesThatHeNames) {
+  Function own{"malloc", Family::kOwn, TR_CALL_ALLOC, 2, 0, 0, true, "libpool*.so"};
+  Function path{"get", Family::kOwn, TR_CALL_ALLOC, 1, 0, 0, true, "/opt/*/libpool.so"};
+  const Catalogue catalogue(default_families(), {own, path});
+  EXPECT_EQ(catalogue.find("malloc", "/usr/lib/libpool-2.so")->family, Family::kOwn);
+  EXPECT_EQ(catalogue.find("malloc", "libpool.so")->size_arg, 2);
+  EXPECT_EQ(catalogue.find("malloc", "/usr/lib/libc.so.6")->family, Family::kLibc);
+  EXPECT_NE(catalogue.find("get", "/opt/x/libpool.so"), nullptr);
+  EXPECT_EQ(catalogue.find("get", "/usr/lib/libpool.so"), nullptr);
+}
 
 }  // namespace
 }  // namespace tracer::tracing

@@ -83,8 +83,9 @@ class ProbeArmerTest : public testing::Test {
 
   Attached attached_;
   int failures_ = 0;  ///< the attach that fails, counted down
-  library::LibraryCache cache_{wanted_names()};
-  ProbeArmer armer_{std::make_unique<FakeAttacher>(attached_, failures_), ProbeArmer::Scope::kOneProcess};
+  Catalogue catalogue_;
+  library::LibraryCache cache_{catalogue_.wanted_names()};
+  ProbeArmer armer_{std::make_unique<FakeAttacher>(attached_, failures_), ProbeArmer::Scope::kOneProcess, catalogue_};
 };
 
 TEST_F(ProbeArmerTest, ArmsWhatALibraryDefinesOncePerProcess) {
@@ -242,7 +243,7 @@ TEST_F(ProbeArmerTest, AfterTheEndNothingIsArmedAnyMore) {
 }
 
 TEST_F(ProbeArmerTest, ForAllProcessesOneLinkStaysUntilTheLastMappingGoes) {
-  ProbeArmer all(std::make_unique<FakeAttacher>(attached_, failures_), ProbeArmer::Scope::kAllProcesses);
+  ProbeArmer all(std::make_unique<FakeAttacher>(attached_, failures_), ProbeArmer::Scope::kAllProcesses, catalogue_);
   Library& libc = load(kLibc, 1);
   libc.live_mappings++;
   EXPECT_TRUE(*all.arm(libc, kPid));

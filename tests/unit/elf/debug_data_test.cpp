@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "symbols/debug_data.h"
+#include "elf/debug_data.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "program.h"
 
-namespace tracer::symbols {
+namespace tracer::elf {
 namespace {
 
 class DebugDataTest : public testing::Test {
@@ -49,4 +49,4 @@ TEST_F(DebugDataTest, RefusesWhatIsCutShortOrDamaged) {
 }
 
 }  // namespace
-}  // namespace tracer::symbols
+}  // namespace tracer::elf

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "symbols/debug_data.h"
+#include "elf/debug_data.h"
 
 #include <fmt/format.h>
 #include <lzma.h>
@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <memory>
 
-namespace tracer::symbols {
+namespace tracer::elf {
 namespace {
 
 constexpr std::uint64_t kDecoderMemoryBytes = 128ull << 20;  // xz -9 needs 65 MiB
@@ -43,4 +43,4 @@ Result<std::vector<char>> decompress_xz(std::span<const char> packed, std::size_
   return unpacked;
 }
 
-}  // namespace tracer::symbols
+}  // namespace tracer::elf
