@@ -19,12 +19,6 @@ bool found_in(const std::regex& pattern, std::string_view text) {
   }
 }
 
-bool is_eligible(const heap::SiteTotals& site, Rank rank) {
-  if (rank == Rank::kLive) return site.live_objects() > 0;
-  if (rank == Rank::kLeaked) return site.leak_objects() > 0;
-  return true;
-}
-
 std::uint64_t bytes_of(const heap::SiteTotals& site, Rank rank) {
   return rank == Rank::kLeaked ? site.leak_bytes() : site.live_bytes();
 }
@@ -56,6 +50,27 @@ Ranking SiteView::rank(const heap::ProcessSnapshot& process, Rank rank, unsigned
     if (passes_filters(site->stack_id)) ranking.shown.push_back(site);
   }
   return ranking;
+}
+
+bool SiteView::is_eligible(const heap::SiteTotals& site, Rank rank) {
+  if (rank == Rank::kLive) return site.live_objects() > 0;
+  if (rank == Rank::kLeaked) return site.leak_objects() > 0 && !is_suppressed(site.stack_id);
+  return true;
+}
+
+bool SiteView::is_suppressed(heap::StackId id) {
+  if (!context_.suppressions) return false;
+  if (const auto known = suppressed_.find(id); known != suppressed_.end()) return known->second;
+  const heap::Stack* stack = context_.stack(id);
+  if (stack == nullptr) return false;
+  const heap::Suppressions& known = *context_.suppressions;
+  const bool fits = std::ranges::any_of(stack->frames, [&](const heap::Frame& frame) {
+    if (known.matches(context_.symbolizer->module_path(frame.module))) return true;
+    return std::ranges::any_of(context_.symbolizer->symbolize(frame), [&](const symbols::SourceFrame& source) {
+      return known.matches(source.function) || known.matches(source.file);
+    });
+  });
+  return suppressed_[id] = fits;
 }
 
 bool SiteView::passes_filters(heap::StackId id) {

@@ -4,25 +4,21 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "bpf/abi/types.h"
 #include "heap/grouping.h"
+#include "heap/suppressions.h"
 #include "kernel/features.h"
 #include "proc/process_filter.h"
+#include "report/outputs.h"
 
 namespace tracer::session {
 
-enum class Format { kAuto, kTable, kNdjson };
 enum class CallGraph { kDwarf, kFp };
-enum class Color { kAuto, kAlways, kNever };
-
-struct OutputSpec {
-  std::string path;  ///< "-": standard output
-  Format format = Format::kAuto;
-};
 
 /// FIFOs of --control; `answers` may be empty.
 struct ControlSpec {
@@ -54,16 +50,17 @@ struct Config {
   std::uint64_t max_size_bytes = 0;  ///< 0: no limit
   std::uint64_t sample_bytes = 0;    ///< mean distance of recorded allocations; 0: all are recorded
   unsigned top = 10;
+  unsigned profile_top = 0;  ///< as report::Context has it
   unsigned max_stack = TR_DEFAULT_FRAMES;
   CallGraph call_graph = CallGraph::kDwarf;
   std::uint64_t max_memory_bytes = 256ULL << 20;
   std::string include;
   std::string exclude;
-  std::vector<OutputSpec> outputs{{"-", Format::kAuto}};
+  report::OutputOptions output;
+  std::shared_ptr<const heap::Suppressions> suppressions;
   std::optional<kernel::Backend> backend;
   bool inlines = true;
   bool demangle = true;
-  Color color = Color::kAuto;
 };
 
 }  // namespace tracer::session
