@@ -170,7 +170,7 @@ class ValidatorsTest(FormatsCase):
         self.assertIn(f"{fixture('scenes')} {build_id} [FN][FL][LN][IN]", raw)
         self.assertRegex(raw, r"1: 0x0/0xffffffffffffffff/0x0 \S+/scenes ")
         self.assertIn("Period: 1\n", raw)
-        self.assertRegex(profiles.go_pprof("-traces"), r"(?s)comm:scenes.*leak_alpha")
+        self.assertRegex(profiles.go_pprof("-traces"), r"(?s)comm: +scenes.*leak_alpha")
 
     def test_inlined_frames_are_all_there_and_innermost_first(self):
         target = Target(self, [fixture("frames")])

@@ -67,8 +67,9 @@ class HeaptrackFile {
 
   Result<void> steps(char sign, const std::vector<BlockRun>& runs) {
     for (const BlockRun& run : runs) {
+      const std::string step = fmt::format("{} {:x}\n", sign, run.info);
       for (std::uint64_t i = 0; i < run.count; ++i) {
-        line("{} {:x}", sign, run.info);
+        text_ += step;
         if (text_.size() < kFlushBytes) continue;
         if (Result<void> done = flush(); !done) return done;
       }
