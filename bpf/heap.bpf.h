@@ -13,6 +13,7 @@
 #include "bpf/account.bpf.h"
 #include "bpf/adopt.bpf.h"
 #include "bpf/exit.bpf.h"
+#include "bpf/misuse.bpf.h"
 #include "bpf/module.bpf.h"
 #include "bpf/stack.bpf.h"
 #include "bpf/unwind.bpf.h"
@@ -34,6 +35,16 @@ TR_INLINE __u64 requested_size(const struct pt_regs* ctx, __u64 cookie) {
   /* Hides the idiom from clang, which would call for a 128-bit multiplication that BPF does not have. */
   asm volatile("" : "+r"(limit));
   return size > limit ? ~0ULL : size * count;
+}
+
+/* What operator new asks malloc for: one byte at least, and with an alignment (in the place of a count) a multiple of
+ * it (libstdc++, new_op.cc and new_opa.cc). */
+TR_INLINE __u64 size_of_operator(const struct pt_regs* ctx, __u64 cookie) {
+  __u64 size = argument(ctx, TR_COOKIE_SIZE_ARG(cookie));
+  if (!size) size = 1;
+  if (!TR_COOKIE_COUNT_ARG(cookie)) return size;
+  __u64 alignment = argument(ctx, TR_COOKIE_COUNT_ARG(cookie));
+  return (size + alignment - 1) & -alignment;
 }
 
 TR_INLINE struct tr_thread* thread_state(__u64 flags) {
@@ -68,14 +79,30 @@ TR_INLINE struct tr_block_key block_key(const struct tr_thread* t, __u64 address
   return key;
 }
 
-TR_INLINE void free_enter(struct tr_thread* t, struct tr_space* space, __u64 address, __u64 sp) {
+/* The stack of a call that frees, which is of interest only for misuse. */
+TR_INLINE __u32 stack_of_free(struct tr_thread* t, const struct pt_regs* ctx) {
+  if (!unwind(t, ctx->ip, ctx->sp, ctx->bp)) finish_unwinding(t);
+  return stack_id_of(t);
+}
+
+TR_INLINE void watch_unknown(struct tr_thread* t, const struct pt_regs* ctx, const struct tr_block_key* key) {
+  if (!check_unknown(t, key)) return;
+  t->found.stack_id = stack_of_free(t, ctx);
+  tell_anomaly(&t->found, &t->first);
+}
+
+TR_INLINE void free_enter(struct tr_thread* t, struct tr_space* space, const struct pt_regs* ctx, __u64 cookie,
+                          __u64 address) {
   struct tr_block_key key = block_key(t, address);
   struct tr_block block;
+  __u64 sp = ctx->sp;
   if (!address) return;
+  __u32 kind = misuse.watched ? kind_of_call(t, cookie, true, address, sp) : TR_KIND_C;
   if (take_block(&key, &block)) {
     change_live_bytes(space, -account_free(&block));
     t->freed_address = address;
     t->freed_sp = sp;
+    if (misuse.watched) check_freed(&key, &block, kind, stack_of_free(t, ctx));
     return;
   }
   /* A wrapper that passes the block on to the next allocator: the same block, deeper in the stack, is one free. */
@@ -84,6 +111,7 @@ TR_INLINE void free_enter(struct tr_thread* t, struct tr_space* space, __u64 add
     return;
   }
   count_unknown_free(space);
+  if (misuse.watched && !space->sampled) watch_unknown(t, ctx, &key);
 }
 
 /* realloc takes the block out at once: when it returns, another thread may own the address already. */
@@ -102,6 +130,16 @@ TR_INLINE void put_back_block(struct tr_thread* t, struct tr_space* space) {
     lose(error == -TR_EEXIST ? TR_LOSS_FREE_MISSED : TR_LOSS_BLOCKS_FULL);
     change_live_bytes(space, -account_free(&t->old));
   }
+}
+
+/* realloc takes what malloc gives. */
+TR_INLINE void check_realloc(struct tr_thread* t, const struct tr_space* space, const struct pt_regs* ctx) {
+  struct tr_block_key key = block_key(t, t->old_address);
+  if (!t->old_address || space->sampled) return;
+  if (!t->old_known)
+    watch_unknown(t, ctx, &key);
+  else if (t->old.kind != TR_KIND_C)
+    check_freed(&key, &t->old, TR_KIND_C, stack_of_free(t, ctx));
 }
 
 /* An exception is made. If that is inside of an open call, it has failed: its exits will not be passed. The block that
@@ -150,12 +188,17 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
   __u32 call = TR_COOKIE_CALL(cookie);
   __u64 pointer = argument(ctx, TR_COOKIE_POINTER_ARG(cookie));
   if (call == TR_CALL_FREE) {
-    free_enter(t, space, pointer, ctx->sp);
+    free_enter(t, space, ctx, cookie, pointer);
+    return 0;
+  }
+  if (call == TR_CALL_MARK) {
+    leave_mark(t, cookie, TR_COOKIE_IS_FREE(cookie) ? pointer : size_of_operator(ctx, cookie), ctx->sp);
     return 0;
   }
 
   t->call = call;
   t->size = requested_size(ctx, cookie);
+  t->kind = misuse.watched ? kind_of_call(t, cookie, false, t->size, ctx->sp) : TR_KIND_C;
   t->skip = skip_of(t, space);
   t->out_address = pointer;
   t->old_address = 0;
@@ -163,6 +206,7 @@ TR_INLINE int heap_enter(const struct pt_regs* ctx, __u64 cookie) {
   if (call == TR_CALL_REALLOC || call == TR_CALL_RESIZE) {
     t->old_address = pointer;
     realloc_enter(t);
+    if (misuse.watched) check_realloc(t, space, ctx);
   }
   if (!t->skip) {
     t->stack_id = unwind(t, ctx->ip, ctx->sp, ctx->bp) ? stack_id_of(t) : TR_NO_STACK;
@@ -213,7 +257,7 @@ TR_INLINE void realloc_failed(struct tr_thread* t, struct tr_space* space) {
 /* A successful call: one allocation, and for a realloc one free. */
 TR_INLINE void call_succeeded(struct tr_thread* t, struct tr_space* space, __u64 address) {
   struct tr_block_key key = block_key(t, address);
-  struct tr_block block = {.size = t->size, .level = t->call_level, .pause = t->pause & 0xffff};
+  struct tr_block block = {.size = t->size, .kind = t->kind & 3, .level = t->call_level, .pause = t->pause & 0xffff};
   __s64 delta = 0;
   /* Should its address be in the books, whose free was then not seen, the free of this one settles that. */
   if (t->skip == TR_SKIP_UNSAMPLED && !t->old_known) return;
@@ -224,6 +268,10 @@ TR_INLINE void call_succeeded(struct tr_thread* t, struct tr_space* space, __u64
     block.birth_tick = t->old.birth_tick;
     block.generation = t->old.generation;
     delta = -account_free(&t->old);
+    if (misuse.watched && t->old_address != address) {
+      struct tr_block_key old_key = block_key(t, t->old_address);
+      remember_freed(&old_key, &t->old, t->stack_id);
+    }
   } else {
     block.birth_tick = globals.tick;
     block.generation = globals.generation;
@@ -234,6 +282,7 @@ TR_INLINE void call_succeeded(struct tr_thread* t, struct tr_space* space, __u64
   else if (t->skip == TR_SKIP_NONE)
     delta += enter_block(space, &key, &block);
   if (t->freed_address == address) t->freed_address = 0;
+  forget_freed(&key);
   change_live_bytes(space, delta);
 }
 

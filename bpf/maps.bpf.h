@@ -8,6 +8,7 @@
 struct tr_globals globals;
 const volatile struct tr_config config;
 const volatile struct tr_filter filter;
+const volatile struct tr_misuse misuse;
 
 /* Which processes are known. Written by user space at attach and by the process programs; read at every hit. Full:
  * spaces_full. */

@@ -14,6 +14,7 @@
 #endif
 
 #include "bpf/abi/memory.h"
+#include "bpf/abi/misuse.h"
 #include "bpf/abi/types.h"
 #include "bpf/abi/unwind.h"
 
@@ -74,6 +75,13 @@ struct tr_thread {
   __u32 is_last_try;     /* the stack is being finished at the return of the call */
   __u32 is_inside;       /* it begins anywhere in a function, not at the site of a probe */
   struct tr_memory_call memory_call;
+  __u64 mark_sp;      /* stack pointer at the entry of the operator that was entered last, 0 for none … */
+  __u64 mark_value;   /* … the size that it will ask for, or the block that it will free … */
+  __u32 mark_is_free; /* … which of the two … */
+  __u32 mark_kind;    /* … and enum tr_kind */
+  __u32 kind;         /* of the call in flight */
+  struct tr_anomaly_key found;
+  struct tr_anomaly first;
   __u64 open_return;  /* return address of an open call in flight (TR_COOKIE_EXITS), 0 when it is none */
   __u64 hash;         /* of the frames so far */
   __u64 window_start; /* target memory that `window` holds a copy of: part of the stack being walked … */

@@ -87,13 +87,15 @@ enum tr_call {
   TR_CALL_FREE,         /* takes a block */
   TR_CALL_RESIZE,       /* makes a block larger or smaller where it is, and returns what it has then (xallocx) */
   TR_CALL_THROW,        /* makes an exception: an open call that is in flight will not return */
+  TR_CALL_MARK,         /* calls one of the above, of which it tells the kind (libstdc++'s operator new) */
   TR_CALL_LOADER_STATE, /* the dynamic linker's list of libraries has changed or is about to (_dl_debug_state) */
 };
 
 /*
  * The attach cookie: which arguments mean what. An argument is counted from 1; 0 means that there is none.
  *
- *   bits 0-7 enum tr_call | 8-11 size argument | 12-15 count argument | 16-19 pointer argument | 20 exits
+ *   bits 0-7 enum tr_call | 8-11 size argument | 12-15 count argument | 16-19 pointer argument | 20 exits |
+ *   21-22 enum tr_kind | 23 MARK: of a free
  *
  * Exits: an exception can leave the function, so that it has no return probe. A call of it is open: it ends where a
  * probe at one of the function's exits sees its stack pointer.
@@ -101,6 +103,10 @@ enum tr_call {
 #define TR_COOKIE(call, size_arg, count_arg, pointer_arg) \
   ((__u64)(call) | (__u64)(size_arg) << 8 | (__u64)(count_arg) << 12 | (__u64)(pointer_arg) << 16)
 #define TR_COOKIE_EXITS (1ULL << 20)
+#define TR_COOKIE_OF_KIND(kind) ((__u64)(kind) << 21)
+#define TR_COOKIE_KIND(cookie) ((__u32)((cookie) >> 21 & 3))
+#define TR_COOKIE_FREES (1ULL << 23)
+#define TR_COOKIE_IS_FREE(cookie) ((__u32)((cookie) >> 23 & 1))
 #define TR_COOKIE_CALL(cookie) ((__u32)((cookie)&0xff))
 #define TR_COOKIE_SIZE_ARG(cookie) ((__u32)((cookie) >> 8 & 0xf))
 #define TR_COOKIE_COUNT_ARG(cookie) ((__u32)((cookie) >> 12 & 0xf))
@@ -134,6 +140,7 @@ enum tr_loss {
   TR_LOSS_MODULES_FULL,   /* counted by user space */
   TR_LOSS_LIBRARY_MISSED, /* counted by user space */
   TR_LOSS_MAPPINGS_FULL,
+  TR_LOSS_ANOMALIES_FULL,
   TR_LOSS_COUNT,
 };
 
@@ -172,7 +179,8 @@ struct tr_block_key {
 TR_ASSERT_SIZE(struct tr_block_key, 16);
 
 struct tr_block {
-  __u64 size : 56;       /* requested bytes; no address space is larger */
+  __u64 size : 54;       /* requested bytes; no address space is larger */
+  __u64 kind : 2;        /* enum tr_kind */
   __u64 level : 8;       /* tr_space.sample_level that it was sampled at; 0: it stands for itself */
   __u64 birth_tick : 48; /* tr_globals.tick when it was allocated; a realloc keeps it */
   __u64 pause : 16;      /* tr_globals.pause when it was entered: in an older one it may have been freed unseen */

@@ -61,8 +61,9 @@ void Thread::enter(std::uint64_t cookie, const Arguments& arguments) {
   memory.write(sp, return_address_);
   host_heap_entry(&task, &registers, cookie);
   // The kernel puts its trampoline there after the entry programs have run.
-  const bool has_return_probe = TR_COOKIE_CALL(cookie) != TR_CALL_FREE && TR_COOKIE_CALL(cookie) != TR_CALL_THROW &&
-                                (cookie & TR_COOKIE_EXITS) == 0;
+  const std::uint32_t call = TR_COOKIE_CALL(cookie);
+  const bool gives_blocks = call != TR_CALL_FREE && call != TR_CALL_THROW && call != TR_CALL_MARK;
+  const bool has_return_probe = gives_blocks && (cookie & TR_COOKIE_EXITS) == 0;
   if (has_return_probe) memory.write(sp, task.trampoline);
 }
 
@@ -105,6 +106,7 @@ HostTest::HostTest() : space_((kernel_.reset(), 0)), main_(kTgid, kTgid) {
   kernel_.set_capacity("faults", kStackCapacity + TR_MAX_SPACES);
   globals_ = {};
   *host_filter() = {};
+  *host_misuse() = {};
   globals_.recording = 1;
   globals_.next_space = 1;
   globals_.next_serial = 1;

@@ -215,6 +215,10 @@ struct tr_config* host_config(void) {
   return (struct tr_config*)&config;
 }
 
+struct tr_misuse* host_misuse(void) {
+  return (struct tr_misuse*)&misuse;
+}
+
 struct tr_filter* host_filter(void) {
   return (struct tr_filter*)&filter;
 }
@@ -236,6 +240,8 @@ const struct host_map* host_maps(__u32* count) {
       TR_HOST_MAP(unverified),
       TR_HOST_MAP(variances),
       TR_HOST_MAP(faults),
+      TR_HOST_MAP(freed_blocks),
+      TR_HOST_MAP(anomalies),
       TR_HOST_MAP(stack_chunks),
       TR_HOST_MAP(modules),
       TR_HOST_MAP(module_info),

@@ -10,6 +10,7 @@
 
 #ifdef __cplusplus
 #include "bpf/abi/memory.h"
+#include "bpf/abi/misuse.h"
 #include "bpf/abi/types.h"
 #include "bpf/abi/unwind.h"
 extern "C" {
@@ -123,6 +124,7 @@ struct tr_globals* host_globals(void);
 /* Read-only in the kernel; tests set it before programs run, like the loader. */
 struct tr_config* host_config(void);
 struct tr_filter* host_filter(void);
+struct tr_misuse* host_misuse(void);
 const struct host_map* host_maps(__u32* count);
 
 /* In shim.cpp: the mapping of process `tgid` at an address: 0, -ENOENT, or -EBUSY. */

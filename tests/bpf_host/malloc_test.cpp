@@ -46,7 +46,7 @@ TEST_F(MallocTest, CallocOfNothingTimesAnythingIsNothing) {
 
 TEST_F(MallocTest, ACallocWhoseProductOverflowsHasTheLargestSize) {
   main_.call(kCalloc, {1ULL << 33, 1ULL << 33}, kHeap);  // no allocator returns this, but were one to
-  constexpr std::uint64_t kLargest = (1ULL << 56) - 1;   // that a block in the books can have
+  constexpr std::uint64_t kLargest = (1ULL << 54) - 1;   // that a block in the books can have
   EXPECT_EQ(block(kHeap)->size, kLargest);
   main_.call(kCalloc, {3, ~0ULL / 3}, kHeap + 16);  // the largest product that fits
   EXPECT_EQ(block(kHeap + 16)->size, kLargest);

@@ -11,6 +11,7 @@ namespace {
 
 // The kernel's numbers (enum bpf_map_type, update flags); vmlinux.h has them for C only.
 constexpr std::uint32_t kHash = 1;
+constexpr std::uint32_t kLruHash = 9;
 constexpr std::uint32_t kStack = 23;
 constexpr std::uint32_t kRingBuffer = 27;
 constexpr std::uint64_t kNoExist = 1;
@@ -34,7 +35,7 @@ FakeMap::FakeMap(const host_map& definition, std::uint32_t capacity) : definitio
   if (!is_hash() && definition.type != kStack) array_ = zeroed(std::size_t{capacity} * definition.value_size);
 }
 
-bool FakeMap::is_hash() const { return definition_.type == kHash; }
+bool FakeMap::is_hash() const { return definition_.type == kHash || definition_.type == kLruHash; }
 
 void* FakeMap::find(const void* key) {
   if (!is_hash()) {

@@ -101,7 +101,7 @@ class MemoryTest(harness.Case):
     def test_an_unknown_kind_is_refused(self):
         tracer = harness.Tracer(self, "--events", "mmap,swap", "-p", 1)
         self.assertEqual(tracer.wait(), 2)
-        self.assert_one_error(tracer.err.all(), "--events 'swap': must be mmap or fault")
+        self.assert_one_error(tracer.err.all(), "--events 'swap': must be mmap, fault or misuse")
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ ExitCode run_check(const session::Config& config) {
     all_needed = all_needed && (item.ok || !item.needed);
   }
   fmt::print("\n{}\n", all_needed ? "This machine can trace." : "This machine cannot trace: see each NO above.");
-  const tracing::Catalogue catalogue(config.families, config.own);
+  const tracing::Catalogue catalogue(config.families, config.own, config.watch_misuse);
   for (pid_t pid : config.pids) all_needed = check_process(pid, catalogue) && all_needed;
   std::fflush(stdout);
   return all_needed ? ExitCode::kOk : ExitCode::kFailure;

@@ -13,10 +13,16 @@ std::string help_text() {
   sudo tracer -- ./server --port 80
                                  start a program and trace it from the start
   sudo tracer -a                 the whole machine: which processes hold most?
+  sudo tracer -p 4242 -o heap.pb.gz
+                                 a profile for 'go tool pprof'
+  tracer report run.ndjson -o heap.pb.gz
+                                 the same later, from a recorded run
 
 Usage: tracer [OPTIONS] --pid PID[,PID...]
        tracer [OPTIONS] [--] COMMAND [ARGUMENT...]
        tracer [OPTIONS] --all [FILTER...]
+       tracer report FILE.ndjson [-o FILE]... [-f NAME]
+       tracer diff BEFORE.ndjson AFTER.ndjson
        tracer --check [--pid PID]
 
 Targets:
@@ -51,10 +57,14 @@ When:
 
 What is shown:
   -T, --top N              the N stacks that hold most (default 10; 0: all);
-                           with --all as many processes or groups
+                           with --all as many processes or groups. Profiles
+                           hold all stacks unless it is given
   --by KIND                with --all, what is added up: process (default),
                            exe, container or user
   --older TIME             leaks are blocks older than this (default 500ms)
+  --suppressions FILE      leave out known leaks (repeatable): lines such as
+                           'leak:libfoo.so', as LeakSanitizer has them
+  --leak-exitcode N        exit with N if anything leaked (default 0: do not)
   -I, --include REGEX      only stacks with a function or module that matches
   -X, --exclude REGEX      no stacks with a function or module that matches
   --no-inline              leave out inlined frames
@@ -66,9 +76,11 @@ What is recorded:
                            (default 0: every allocation, exact counts)
   -z, --min-size SIZE      only requests of at least SIZE bytes
   -Z, --max-size SIZE      only requests of at most SIZE bytes
-  --events KIND[,...]      what the allocators do not see, too: mmap, memory
-                           mapped without them; fault, where pages are touched
-                           for the first time (that is what grows RSS)
+  --events KIND[,...]      more than allocations: mmap, memory mapped without
+                           an allocator; fault, where pages are touched for
+                           the first time (that is what grows RSS); misuse,
+                           blocks freed twice, in the wrong way, or by an
+                           address inside of them
   --family LIST            allocators beside the usual ones: python, cuda, all
   --no-family LIST         without these: libc, cxx, jemalloc, tcmalloc,
                            mimalloc, all
@@ -85,10 +97,15 @@ What is recorded:
   --probe-backend NAME     auto, multi (Linux 6.6 and later) or perf
 
 Output:
-  -f, --format NAME        table (default on a terminal) or ndjson (default
-                           on a pipe)
-  -o, --output FILE        write to FILE (repeatable): .ndjson or .txt;
-                           '-' is standard output
+  -f, --format NAME        table (default on a terminal), ndjson (default on a
+                           pipe), pprof, folded, heaptrack, speedscope, dhat
+  -o, --output FILE        write to FILE (repeatable), in the format that its
+                           name tells: .txt, .ndjson, .pb.gz, .folded, .zst,
+                           .speedscope.json, .dhat.json; '-' is standard
+                           output. %p is the process id, %h the host, %t the
+                           time, %n the snapshot: a file for each
+  --metric NAME            for folded: inuse_space (default), inuse_objects,
+                           alloc_space or alloc_objects
   --color WHEN             auto, always or never
   -q, --quiet              errors only on standard error
   -v, --verbose            say more; -vv says what libbpf says
@@ -98,6 +115,11 @@ Other:
                            --pid also what would be probed, and where
   -V, --version            print the version
   -h, --help               print this
+
+'report' writes what the run itself would have written, without privileges; it
+takes -o, -f, --metric, -T, -I, -X, --suppressions, --leak-exitcode, --color.
+'diff' compares what is live at the end, stack by stack: -T, -o, -f (table or
+ndjson). A command of such a name is traced by 'tracer -- report'.
 
 A TIME is a number with ms, s, m, h or d; a bare number is seconds.
 A SIZE is a number with k, m or g, powers of 1024; a bare number is bytes.

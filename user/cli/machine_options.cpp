@@ -13,7 +13,6 @@
 namespace tracer::cli {
 namespace {
 
-using heap::GroupBy;
 using session::Config;
 
 // The numbers of namespaces begin above those of processes: PROC_DYNAMIC_FIRST, include/linux/proc_ns.h.
@@ -84,14 +83,9 @@ Result<void> read_pidns(const RawMachine& raw, Config& config) {
 }
 
 Result<void> read_by(const RawMachine& raw, Config& config) {
-  constexpr std::pair<const char*, GroupBy> kNames[] = {{"process", GroupBy::kProcess},
-                                                        {"exe", GroupBy::kExe},
-                                                        {"container", GroupBy::kContainer},
-                                                        {"user", GroupBy::kUser}};
   if (raw.by.empty()) return {};
-  for (const auto& [name, by] : kNames) {
-    if (raw.by != name) continue;
-    config.by = by;
+  if (const std::optional<heap::GroupBy> by = heap::group_by_named(raw.by)) {
+    config.by = *by;
     return {};
   }
   return usage(fmt::format("--by '{}': must be process, exe, container or user", raw.by));

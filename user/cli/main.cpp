@@ -31,7 +31,7 @@ int exit_code_of(const Error& error, bool has_command) {
   return static_cast<int>(ExitCode::kTracerFailed);
 }
 
-int trace(const session::Config& config) {
+int trace(const session::Config& config, int leak_exitcode) {
   Result<session::Outcome> outcome = session::run(config);
   if (!outcome) {
     if (outcome.error().errno_value() == EPIPE) die_of_broken_pipe();
@@ -44,7 +44,29 @@ int trace(const session::Config& config) {
     const bool missing = outcome->command_error->kind() == ErrorKind::kNotFound;
     return static_cast<int>(missing ? ExitCode::kNotFound : ExitCode::kNotExecutable);
   }
+  if (leak_exitcode != 0 && outcome->leaks != 0) return leak_exitcode;
   return outcome->command_status ? session::exit_status_of(*outcome->command_status) : static_cast<int>(ExitCode::kOk);
+}
+
+int failed(const Error& error) {
+  if (error.errno_value() == EPIPE) die_of_broken_pipe();
+  log::error(error);
+  return exit_code_of(error, false);
+}
+
+/// What is whole of a damaged recording has been written; the status says that it is not all.
+int report(const Options& options) {
+  const Result<recording::Converted> converted = recording::convert(options.report);
+  if (!converted) return failed(converted.error());
+  if (converted->damage) return failed(*converted->damage);
+  return options.leak_exitcode != 0 && converted->leaks != 0 ? options.leak_exitcode : static_cast<int>(ExitCode::kOk);
+}
+
+int diff(const Options& options) {
+  const Result<std::vector<Error>> damages = recording::diff(options.diff);
+  if (!damages) return failed(damages.error());
+  for (const Error& damage : *damages) log::error(damage);
+  return static_cast<int>(damages->empty() ? ExitCode::kOk : ExitCode::kFailure);
 }
 
 int run(int argc, const char* const* argv) {
@@ -66,7 +88,11 @@ int run(int argc, const char* const* argv) {
     case Options::Mode::kCheck:
       return static_cast<int>(run_check(options->config));
     case Options::Mode::kTrace:
-      return trace(options->config);
+      return trace(options->config, options->leak_exitcode);
+    case Options::Mode::kReport:
+      return report(*options);
+    case Options::Mode::kDiff:
+      return diff(*options);
   }
   return static_cast<int>(ExitCode::kFailure);
 }

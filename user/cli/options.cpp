@@ -5,12 +5,14 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <regex>
 #include <string_view>
 
 #include "base/units.h"
 #include "cli/allocator_options.h"
+#include "cli/leak_options.h"
 #include "cli/machine_options.h"
+#include "cli/output_options.h"
+#include "cli/report_options.h"
 #include "cli/values.h"
 #include "kernel/bpf_object.h"
 
@@ -18,13 +20,9 @@ namespace tracer::cli {
 namespace {
 
 using session::CallGraph;
-using session::Color;
 using session::Config;
-using session::Format;
 
 constexpr std::uint64_t kLeastMemory = 16ULL << 20;
-// std::regex recurses for every character of a pattern: a long one would overflow the stack.
-constexpr std::size_t kLongestPattern = 1000;
 constexpr const char* kForms =
     "'tracer --pid PID' attaches to a process, 'tracer -- COMMAND' starts one, 'tracer --all' traces the machine; "
     "see 'tracer --help'";
@@ -33,12 +31,12 @@ constexpr const char* kForms =
 struct Raw {
   std::vector<std::string> pids;
   std::vector<std::string> command;
-  std::vector<std::string> outputs;
   std::vector<std::string> events;
-  std::string format;
+  RawOutput output;
+  RawLeaks leaks;
   std::string interval, duration, delay, control, older, min_size, max_size, max_memory, sample;
   std::string count, top, max_stack;
-  std::string include, exclude, backend = "auto", color = "auto", call_graph = "dwarf";
+  std::string include, exclude, backend = "auto", call_graph = "dwarf";
   RawMachine machine;
   RawAllocators allocators;
   bool all = false, follow = false, no_follow = false, check = false, help = false, version = false;
@@ -78,9 +76,8 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("-s,--sample", raw.sample);
   app.add_option("-I,--include", raw.include);
   app.add_option("-X,--exclude", raw.exclude);
-  app.add_option("-o,--output", raw.outputs)->allow_extra_args(false);
-  app.add_option("-f,--format", raw.format);
-  app.add_option("--color", raw.color);
+  declare_outputs(app, raw.output);
+  declare_leaks(app, raw.leaks);
   app.add_flag("--no-inline", raw.no_inline);
   app.add_flag("--no-demangle", raw.no_demangle);
   app.add_option("--family", raw.allocators.families)->allow_extra_args(false);
@@ -122,14 +119,7 @@ class Reader {
       fail(std::move(value).error());
   }
   void regex(const std::string& option, const std::string& text) {
-    if (text.size() > kLongestPattern)
-      return fail(usage(fmt::format("{}: longer than {} characters", option, kLongestPattern)));
-    try {
-      std::regex(text, std::regex::ECMAScript);
-    } catch (const std::regex_error& failure) {
-      fail(usage(fmt::format("{} '{}': not a regular expression", option, text),
-                 "the syntax is that of ECMAScript (JavaScript)"));
-    }
+    if (Result<void> good = check_regex(option, text); !good) fail(std::move(good).error());
   }
   void fail(Error failure) {
     if (!error) error = std::move(failure);
@@ -144,39 +134,6 @@ class Reader {
   }
 };
 
-std::optional<Format> format_named(std::string_view name) {
-  if (name == "table") return Format::kTable;
-  if (name == "ndjson") return Format::kNdjson;
-  return std::nullopt;
-}
-
-std::optional<Format> format_of_extension(std::string_view path) {
-  for (std::string_view extension : {".ndjson", ".jsonl", ".json"}) {
-    if (path.ends_with(extension)) return Format::kNdjson;
-  }
-  return path.ends_with(".txt") ? std::optional(Format::kTable) : std::nullopt;
-}
-
-void read_outputs(const Raw& raw, Reader& reader, Config& config) {
-  const std::optional<Format> named = format_named(raw.format);
-  if (!raw.format.empty() && !named)
-    return reader.fail(
-        usage(fmt::format("--format '{}': unknown format", raw.format), "the formats are table and ndjson"));
-  config.outputs.clear();
-  for (const std::string& path : raw.outputs) {
-    if (path == "-") {
-      config.outputs.push_back({path, named.value_or(Format::kAuto)});
-      continue;
-    }
-    const std::optional<Format> format = raw.outputs.size() == 1 && named ? named : format_of_extension(path);
-    if (!format && !named)
-      return reader.fail(usage(fmt::format("--output '{}': the name does not tell the format", path),
-                               "end it in .ndjson or .txt, or give --format"));
-    config.outputs.push_back({path, format ? *format : *named});
-  }
-  if (config.outputs.empty()) config.outputs.push_back({"-", named.value_or(Format::kAuto)});
-}
-
 void read_choices(const Raw& raw, Reader& reader, Config& config) {
   if (raw.backend == "multi")
     config.backend = kernel::Backend::kMulti;
@@ -184,16 +141,15 @@ void read_choices(const Raw& raw, Reader& reader, Config& config) {
     config.backend = kernel::Backend::kPerf;
   else if (raw.backend != "auto")
     reader.fail(usage(fmt::format("--probe-backend '{}': must be auto, multi or perf", raw.backend)));
-  if (raw.color == "always")
-    config.color = Color::kAlways;
-  else if (raw.color == "never")
-    config.color = Color::kNever;
-  else if (raw.color != "auto")
-    reader.fail(usage(fmt::format("--color '{}': must be auto, always or never", raw.color)));
   if (raw.call_graph == "fp")
     config.call_graph = CallGraph::kFp;
   else if (raw.call_graph != "dwarf")
     reader.fail(usage(fmt::format("--call-graph '{}': must be dwarf or fp", raw.call_graph)));
+}
+
+/// Of the rest nothing is known: neither that it was freed, nor how it was allocated.
+bool sees_all_blocks(const Config& config) {
+  return config.sample_bytes == 0 && config.min_size_bytes == 0 && config.max_size_bytes == 0;
 }
 
 void read_events(const Raw& raw, Reader& reader, Config& config) {
@@ -204,8 +160,10 @@ void read_events(const Raw& raw, Reader& reader, Config& config) {
       config.follow_mappings = true;
     else if (kind == "fault")
       config.count_faults = true;
+    else if (kind == "misuse")
+      config.watch_misuse = true;
     else
-      return reader.fail(usage(fmt::format("--events '{}': must be mmap or fault", kind)));
+      return reader.fail(usage(fmt::format("--events '{}': must be mmap, fault or misuse", kind)));
   }
 }
 
@@ -226,6 +184,7 @@ void read_amounts(const Raw& raw, Reader& reader, Config& config) {
   if (!raw.duration.empty()) config.duration_ns = duration_ns;
   if (!raw.count.empty()) config.count = count;
   config.top = static_cast<unsigned>(top);
+  if (!raw.top.empty()) config.profile_top = config.top;
   config.max_stack = static_cast<unsigned>(max_stack);
   if (config.interval_ns < 10'000'000) reader.fail(usage("--interval: must be 10ms or more"));
   if (config.duration_ns && *config.duration_ns == 0) reader.fail(usage("--duration: must be more than 0"));
@@ -233,6 +192,8 @@ void read_amounts(const Raw& raw, Reader& reader, Config& config) {
     reader.fail(usage("--min-size is larger than --max-size: nothing would be traced"));
   if (config.sample_bytes != 0 && !kernel::sample_distance_fits(config.sample_bytes))
     reader.fail(usage("--sample: must be from 1k to 1g, or 0 for every allocation", "512k suits most programs"));
+  if (config.watch_misuse && !sees_all_blocks(config))
+    reader.fail(usage("--events misuse needs every block: --sample, --min-size and --max-size exclude it"));
   if (config.max_memory_bytes < kLeastMemory) reader.fail(usage("--max-memory: must be 16m or more"));
 }
 
@@ -358,6 +319,7 @@ Result<void> parse_words(int argc, const char* const* argv, Raw& raw) {
 }  // namespace
 
 Result<Options> parse_options(int argc, const char* const* argv) {
+  if (is_about_recordings(argc, argv)) return parse_recording_options(argc, argv);
   Raw raw;
   if (Result<void> parsed = parse_words(argc, argv, raw); !parsed) return std::move(parsed).error();
 
@@ -375,7 +337,17 @@ Result<Options> parse_options(int argc, const char* const* argv) {
   read_events(raw, reader, config);
   read_amounts(raw, reader, config);
   read_control(raw, reader, config);
-  read_outputs(raw, reader, config);
+  if (Result<report::OutputOptions> output = read_outputs(raw.output); output)
+    config.output = std::move(*output);
+  else
+    reader.fail(std::move(output).error());
+  if (Result<Leaks> leaks = read_leaks(raw.leaks); leaks) {
+    config.suppressions = leaks->suppressions;
+    options.leak_exitcode = leaks->exitcode;
+  } else {
+    reader.fail(std::move(leaks).error());
+  }
+  config.output.defers_stdout = !config.command.empty();
   read_choices(raw, reader, config);
   if (Result<void> read = read_allocators(raw.allocators, config); !read) reader.fail(std::move(read).error());
   reader.regex("--include", raw.include);
@@ -389,6 +361,7 @@ Result<Options> parse_options(int argc, const char* const* argv) {
 }
 
 ExitCode usage_exit_code(int argc, const char* const* argv) {
+  if (is_about_recordings(argc, argv)) return ExitCode::kUsage;
   Raw raw;
   if (parse_words(argc, argv, raw) || !raw.command.empty())
     return raw.command.empty() ? ExitCode::kUsage : ExitCode::kTracerFailed;

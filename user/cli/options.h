@@ -5,17 +5,22 @@
 
 #include "base/result.h"
 #include "cli/exit_code.h"
+#include "recording/convert.h"
+#include "recording/diff.h"
 #include "session/config.h"
 
 namespace tracer::cli {
 
 /// What the command line asks for.
 struct Options {
-  enum class Mode { kTrace, kCheck, kHelp, kVersion };
+  enum class Mode { kTrace, kReport, kDiff, kCheck, kHelp, kVersion };
 
   Mode mode = Mode::kTrace;
   int verbosity = 1;       ///< 0 quiet, 1 normal, 2 -v, 3 -vv
   session::Config config;  ///< for kTrace; for kCheck only its pids and its allocators
+  recording::ConvertOptions report;
+  recording::DiffOptions diff;
+  int leak_exitcode = 0;  ///< kTrace and kReport: the exit status when something leaked; 0: as if nothing had
 };
 
 /// Reads the command line. Fails with kUsage and a hint; never exits and never prints.

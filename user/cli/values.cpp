@@ -4,10 +4,14 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <regex>
 #include <unordered_set>
 
 namespace tracer::cli {
 namespace {
+
+// std::regex recurses for every character of a pattern: a long one would overflow the stack.
+constexpr std::size_t kLongestPattern = 1000;
 
 /// The values without those that came before; a list may be too long to compare each with all.
 template <typename T>
@@ -46,6 +50,18 @@ Result<std::vector<std::string>> split_lists(const std::string& option, const ch
     }
   }
   return each_once(std::move(words));
+}
+
+Result<void> check_regex(const std::string& option, const std::string& pattern) {
+  if (pattern.size() > kLongestPattern)
+    return usage(fmt::format("{}: longer than {} characters", option, kLongestPattern));
+  try {
+    std::regex(pattern, std::regex::ECMAScript);
+  } catch (const std::regex_error&) {
+    return usage(fmt::format("{} '{}': not a regular expression", option, pattern),
+                 "the syntax is that of ECMAScript (JavaScript)");
+  }
+  return {};
 }
 
 Result<std::vector<pid_t>> parse_pids(const std::string& option, const std::vector<std::string>& lists) {

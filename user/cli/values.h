@@ -26,6 +26,9 @@ Result<std::uint64_t> parse_number(const std::string& option, const std::string&
 Result<std::vector<std::string>> split_lists(const std::string& option, const char* what,
                                              const std::vector<std::string>& lists);
 
+/// Whether `pattern` is a regular expression of ECMAScript, and a short one; an empty one stands for none.
+Result<void> check_regex(const std::string& option, const std::string& pattern);
+
 Result<std::vector<pid_t>> parse_pids(const std::string& option, const std::vector<std::string>& lists);
 
 }  // namespace tracer::cli

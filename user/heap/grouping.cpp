@@ -2,6 +2,7 @@
 #include "heap/grouping.h"
 
 #include <algorithm>
+#include <array>
 #include <tuple>
 #include <utility>
 
@@ -12,6 +13,11 @@ constexpr double kNsPerSecond = 1e9;
 // Programs and containers of a machine are some hundreds; where each of many has a name of its own, as build trees
 // have, their ends would fill memory for as long as the run goes on.
 constexpr std::size_t kMostExitedGroups = 4096;
+
+constexpr std::array<std::pair<GroupBy, const char*>, 4> kNames{{{GroupBy::kProcess, "process"},
+                                                                 {GroupBy::kExe, "exe"},
+                                                                 {GroupBy::kContainer, "container"},
+                                                                 {GroupBy::kUser, "user"}}};
 
 using Groups = std::map<std::string, Group>;
 
@@ -72,6 +78,20 @@ GroupRates rates_of(const Change& change, std::uint64_t duration_ns) {
 }
 
 }  // namespace
+
+const char* group_by_name(GroupBy by) {
+  for (const auto& [known, name] : kNames) {
+    if (known == by) return name;
+  }
+  return "";
+}
+
+std::optional<GroupBy> group_by_named(std::string_view wanted) {
+  for (const auto& [by, name] : kNames) {
+    if (wanted == name) return by;
+  }
+  return std::nullopt;
+}
 
 std::string group_key(const ProcessSnapshot& process, GroupBy by) {
   switch (by) {

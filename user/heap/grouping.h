@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "heap/snapshot.h"
@@ -14,6 +15,10 @@ namespace tracer::heap {
 
 /// What a report of many processes adds up.
 enum class GroupBy { kProcess, kExe, kContainer, kUser };
+
+/// As --by has it.
+const char* group_by_name(GroupBy by);
+std::optional<GroupBy> group_by_named(std::string_view name);
 
 /// The group of a process: by process its identity, else what --by names; empty when that is not known, or for
 /// processes outside of containers.

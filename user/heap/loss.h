@@ -22,8 +22,9 @@ enum class Loss : std::uint8_t {
   kModulesFull,     ///< the table of files is full: counted, but under a stack with nameless addresses
   kLibraryMissed,   ///< a library had gone before its file could be read: counted, but its functions have no names
   kMappingsFull,    ///< the ring of memory events was full: what is mapped by whom is not known any more
+  kAnomaliesFull,   ///< the table of misuses is full: some were not told
 };
-inline constexpr std::size_t kLossCount = 13;
+inline constexpr std::size_t kLossCount = 14;
 
 /// `snake_case` name used in every report ("map_full_blocks" …) and the flag or cause that helps.
 const char* loss_name(Loss loss);

@@ -25,6 +25,7 @@ constexpr std::array<LossText, kLossCount> kLossTexts{{
     {"modules_full", "more files than the table of files holds: their frames have no names"},
     {"library_missed", "a library was unloaded and replaced before it could be read: its functions have no names"},
     {"mappings_full", "memory was mapped faster than the tracer could read: mapped bytes are not right any more"},
+    {"anomalies_full", "more different misuses than the table holds: the first of them say enough"},
 }};
 
 }  // namespace

@@ -81,6 +81,23 @@ struct MappedTotals {
   std::uint64_t allocator_bytes = 0;  ///< by probed allocator functions, to hand it out
 };
 
+/// How a block was allocated and is to be freed. The order is that of `tr_kind` in bpf/abi.
+enum class BlockKind : std::uint8_t { kC, kNew, kNewArray, kAny };
+
+/// Blocks given back as they must not be, from the same places: --events misuse. Stack ids; 0: not known.
+struct Anomaly {
+  enum class Type : std::uint8_t { kMismatch, kDoubleFree, kInside } type = Type::kMismatch;
+  StackId stack_id = 0;                  ///< where it was freed
+  StackId alloc_stack_id = 0;            ///< … and allocated
+  StackId first_free_stack_id = 0;       ///< kDoubleFree: … and freed before
+  BlockKind alloc_kind = BlockKind::kC;  ///< kMismatch
+  BlockKind free_kind = BlockKind::kC;
+  std::uint64_t count = 0;
+  std::uint64_t address = 0;       ///< that was given, the first time
+  std::uint64_t size_bytes = 0;    ///< of the block
+  std::uint64_t offset_bytes = 0;  ///< kInside: of the address in the block
+};
+
 /// One process (one address space) at one moment.
 struct ProcessSnapshot : HeapCounters {
   std::int32_t pid = 0;        ///< as tracer's pid namespace counts
@@ -97,6 +114,7 @@ struct ProcessSnapshot : HeapCounters {
   std::uint64_t rss_bytes = 0;                 ///< 0 when the process is gone
   std::optional<MappedTotals> mapped;          ///< --events mmap
   std::optional<std::uint64_t> touched_bytes;  ///< --events fault: pages touched for the first time, in all
+  std::vector<Anomaly> anomalies;              ///< --events misuse: so far, in the order of their stacks
   std::vector<SiteTotals> sites;               ///< every stack of the process, in no order
 
   HeapIdentity identity() const { return {pid, start_ns, execs}; }

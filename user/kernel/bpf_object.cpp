@@ -111,6 +111,7 @@ class BpfObject::Impl {
   Result<void> attach_layout_events();
   Result<void> attach(bpf_program* program);
   void choose_programs();
+  void forget_anomalies(const std::vector<FoundAnomaly>& known);
   int run(bpf_program* program, std::uint64_t argument);
   Result<void> enter(pid_t pid, const tr_process& process);
   Result<int> ask_about(int fd, bpf_program* program);
@@ -152,6 +153,7 @@ Result<void> BpfObject::Impl::open() {
   settings.use_tables = config.use_tables ? 1 : 0;
   settings.all = config.all ? 1 : 0;
   skeleton->rodata->filter = config.filter;
+  skeleton->rodata->misuse.watched = config.watch_misuse ? 1 : 0;
   settings.min_size = config.min_size_bytes;
   settings.max_size = config.max_size_bytes;
   settings.sample_bytes = config.sample_bytes == 0 ? kDefaultSampleBytes : config.sample_bytes;
@@ -177,10 +179,13 @@ Result<void> BpfObject::Impl::open() {
   if (config.all) bpf_map__set_max_entries(maps.events, kEventsOfMachine);
   if (config.count_faults) bpf_map__set_max_entries(maps.faults, config.capacity.stacks + TR_MAX_SPACES);
   if (config.follow_mappings) bpf_map__set_max_entries(maps.memory_events, kMemoryEvents);
+  if (config.watch_misuse) {
+    bpf_map__set_max_entries(maps.freed_blocks, TR_FREED_BLOCKS);
+    bpf_map__set_max_entries(maps.anomalies, TR_MAX_ANOMALIES);
+  }
   choose_programs();
   if (config.backend == Backend::kMulti) {
-    for (Program program :
-         {Program::kHeapEntry, Program::kHeapReturn, Program::kHeapExit, Program::kLibraryEntry}) {
+    for (Program program : {Program::kHeapEntry, Program::kHeapReturn, Program::kHeapExit, Program::kLibraryEntry}) {
       bpf_program__set_expected_attach_type(program_of(program), static_cast<bpf_attach_type>(kAttachTypeUprobeMulti));
     }
   }
@@ -383,6 +388,7 @@ void BpfObject::end_space(std::uint32_t space) {
 }
 
 Result<void> BpfObject::release_space(std::uint32_t space) {
+  impl_->forget_anomalies(anomalies(space));
   if (impl_->run(impl_->skeleton->progs.space_release, space) >= 0) return {};
   return Error(ErrorKind::kUnsupported, "an address space in use cannot be released");
 }
@@ -492,6 +498,22 @@ std::uint64_t BpfObject::remove_blocks_of_ended_spaces() {
   const int fd = bpf_map__fd(impl_->skeleton->maps.blocks);
   for (const tr_block_key& key : doomed) bpf_map_delete_elem(fd, &key);
   return doomed.size();
+}
+
+std::vector<FoundAnomaly> BpfObject::anomalies(std::uint32_t space) const {
+  std::vector<FoundAnomaly> found;
+  if (!impl_->config.watch_misuse) return found;
+  const int fd = bpf_map__fd(impl_->skeleton->maps.anomalies);
+  FoundAnomaly at;
+  for (const tr_anomaly_key* previous = nullptr; bpf_map_get_next_key(fd, previous, &at.key) == 0; previous = &at.key) {
+    const bool is_wanted = at.key.space == space && at.key.serial == spaces()[space].serial;
+    if (is_wanted && bpf_map_lookup_elem(fd, &at.key, &at.value) == 0) found.push_back(at);
+  }
+  return found;
+}
+
+void BpfObject::Impl::forget_anomalies(const std::vector<FoundAnomaly>& known) {
+  for (const FoundAnomaly& anomaly : known) bpf_map_delete_elem(bpf_map__fd(skeleton->maps.anomalies), &anomaly.key);
 }
 
 int BpfObject::event_fd() const { return ring_buffer__epoll_fd(impl_->ring.get()); }

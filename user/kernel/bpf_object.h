@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "bpf/abi/memory.h"
+#include "bpf/abi/misuse.h"
 #include "bpf/abi/types.h"
 #include "bpf/abi/unwind.h"
 #include "heap/stack.h"
@@ -54,7 +55,14 @@ struct ObjectConfig {
   bool all = false;                ///< every process is traced that passes `filter`
   bool follow_mappings = false;    ///< memory events are made of what is mapped and unmapped
   bool count_faults = false;       ///< first touches of pages are counted by stack
+  bool watch_misuse = false;       ///< blocks that are given back as they must not be are told
   tr_filter filter{};
+};
+
+/// The same misuse, so many times.
+struct FoundAnomaly {
+  tr_anomaly_key key{};
+  tr_anomaly value{};
 };
 
 /// Whether the kernel half can sample with this mean distance.
@@ -148,6 +156,9 @@ class BpfObject {
   /// Removes the live blocks of address spaces that have ended. Takes time in proportion to the table, so the caller
   /// does it when much of the table is theirs. Returns how many blocks it removed.
   std::uint64_t remove_blocks_of_ended_spaces();
+
+  /// Every misuse of an address space so far, in no order. Takes time in proportion to those of all.
+  std::vector<FoundAnomaly> anomalies(std::uint32_t space) const;
 
   /// Becomes readable when events wait.
   int event_fd() const;

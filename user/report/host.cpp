@@ -19,6 +19,10 @@ Host this_host() {
   std::ifstream("/proc/sys/kernel/random/boot_id") >> host.boot_id;
   const long cpus = ::sysconf(_SC_NPROCESSORS_ONLN);
   host.cpus = cpus > 0 ? static_cast<std::uint64_t>(cpus) : 0;
+  const long page = ::sysconf(_SC_PAGESIZE);
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  if (page > 0) host.page_bytes = static_cast<std::uint64_t>(page);
+  if (pages > 0) host.memory_bytes = static_cast<std::uint64_t>(pages) * host.page_bytes;
   return host;
 }
 

@@ -13,6 +13,8 @@ struct Host {
   std::string kernel;
   std::string boot_id;     ///< tells runs before and after a reboot apart; empty when /proc does not say
   std::uint64_t cpus = 0;  ///< online
+  std::uint64_t page_bytes = 0;
+  std::uint64_t memory_bytes = 0;  ///< all of it
 };
 
 Host this_host();

@@ -36,6 +36,12 @@ JsonRecord& JsonRecord::integer(const char* name, std::int64_t value) {
   return *this;
 }
 
+JsonRecord& JsonRecord::real(const char* name, double value) {
+  writer_.Key(name);
+  writer_.Double(value);
+  return *this;
+}
+
 JsonRecord& JsonRecord::flag(const char* name, bool value) {
   writer_.Key(name);
   writer_.Bool(value);

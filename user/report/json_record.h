@@ -21,6 +21,7 @@ class JsonRecord {
   JsonRecord& text(const char* name, std::string_view value);
   JsonRecord& number(const char* name, std::uint64_t value);
   JsonRecord& integer(const char* name, std::int64_t value);
+  JsonRecord& real(const char* name, double value);
   JsonRecord& flag(const char* name, bool value);
   JsonRecord& null(const char* name);
   /// "0x7f…": addresses are strings, because JSON numbers above 2^53 lose digits in many readers.

@@ -2,15 +2,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <map>
+#include <tuple>
 
 #include <unordered_set>
 #include <utility>
 
 #include "heap/estimate.h"
 #include "report/activity.h"
-#include "report/host.h"
 #include "report/json_record.h"
 #include "report/machine_json.h"
+#include "report/misuse_text.h"
 #include "report/report.h"
 #include "report/site_view.h"
 #include "report/totals.h"
@@ -75,10 +78,20 @@ void totals(JsonRecord& record, const heap::HeapCounters& from) {
   record.end_object();
 }
 
+Context for_profiles(Context context) {
+  context.top = context.profile_top;
+  return context;
+}
+
 class NdjsonWriter : public Writer {
  public:
   NdjsonWriter(Output& output, Context context)
-      : output_(output), context_(std::move(context)), view_(context_), activity_(context_.top) {}
+      : output_(output),
+        context_(std::move(context)),
+        view_(context_),
+        whole_(for_profiles(context_)),
+        whole_view_(whole_),
+        activity_(context_.top) {}
 
   Result<void> begin(const RunInfo& run) override;
   Result<void> process(const ProcessEvent& event) override;
@@ -94,11 +107,14 @@ class NdjsonWriter : public Writer {
   Result<void> write_losses(const heap::Snapshot& snapshot);
   Result<void> write_process(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process, bool is_last);
   Result<void> write_machine(const heap::Snapshot& snapshot, std::size_t snapshots);
+  Result<void> write_sites(const heap::ProcessSnapshot& process);
   Result<void> write_stack(heap::StackId id);
   using Sites = std::vector<const heap::SiteTotals*>;
   Result<Sites> describe_sites(const heap::ProcessSnapshot& process, Rank rank, bool is_last);
   static void add_memory_sites(JsonRecord& record, const char* array, const char* name, const Sites& sites,
                                std::uint64_t heap::SiteTotals::*bytes);
+  Result<void> write_modules(const heap::Stack& stack);
+  Result<void> write_anomalies(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process, bool is_last);
   Result<void> write_leaks(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process);
   Result<void> write_summary(const heap::Snapshot& snapshot, const Summary& summary);
   void add_frame(JsonRecord& record, const heap::Frame& frame);
@@ -107,19 +123,25 @@ class NdjsonWriter : public Writer {
   Output& output_;
   const Context context_;
   SiteView view_;
+  const Context whole_;  ///< for `site` records
+  SiteView whole_view_;
   Activity activity_;
   std::uint64_t boot_unix_us_ = 0;
   std::unordered_set<heap::StackId> written_stacks_;
+  std::unordered_set<heap::ModuleId> written_modules_;
   heap::LossCounts written_losses_{};
+  using AnomalyKey = std::tuple<heap::HeapIdentity, heap::Anomaly::Type, std::array<heap::StackId, 3>>;
+  std::map<AnomalyKey, std::uint64_t> written_anomalies_;
 };
 
 Result<void> NdjsonWriter::begin(const RunInfo& run) {
   boot_unix_us_ = run.boot_unix_us;
-  const Host host = this_host();
+  const Host& host = run.host;
   JsonRecord record("header");
   record.text("schema", "tracer/1").text("version", TRACER_VERSION).times(run.unix_us, 0);
   record.begin_object("host").text("name", host.name).text("arch", host.arch).text("kernel", host.kernel);
-  record.text("boot_id", host.boot_id).number("cpus", host.cpus).end_object();
+  record.text("boot_id", host.boot_id).number("cpus", host.cpus);
+  record.number("page_bytes", host.page_bytes).number("memory_bytes", host.memory_bytes).end_object();
   record.texts("argv", run.argv).text("mode", run.mode).begin_array("pids");
   for (const pid_t pid : run.pids) record.element(pid);
   record.end_array();
@@ -130,10 +152,14 @@ Result<void> NdjsonWriter::begin(const RunInfo& run) {
       .number("max_size", run.max_size_bytes)
       .number("older_ns", run.older_ns)
       .number("top", run.top)
-      .number("max_stack", run.max_stack)
-      .text("unwind", run.unwind)
-      .text("backend", run.backend);
-  if (run.mode == "all") add_filters(record, run.filter);
+      .number("max_stack", run.max_stack);
+  text_if_known(record, "include", run.include);
+  text_if_known(record, "exclude", run.exclude);
+  record.text("unwind", run.unwind).text("backend", run.backend);
+  if (run.mode == "all") {
+    record.text("by", heap::group_by_name(run.by));
+    add_filters(record, run.filter);
+  }
   record.end_object();
   return write(record);
 }
@@ -224,6 +250,7 @@ Result<void> NdjsonWriter::finish(const heap::Snapshot& snapshot, const Summary&
   if (Result<void> done = write_losses(snapshot); !done) return done;
   for (const heap::ProcessSnapshot& process : snapshot.processes) {
     if (Result<void> done = write_process(snapshot, process, true); !done) return done;
+    if (Result<void> done = write_sites(process); !done) return done;
   }
   if (Result<void> done = write_machine(snapshot, snapshot.processes.size()); !done) return done;
   for (const heap::ProcessSnapshot& process : snapshot.processes) {
@@ -254,12 +281,18 @@ Result<void> NdjsonWriter::write_process(const heap::Snapshot& snapshot, const h
   if (!mapped) return std::move(mapped).error();
   Result<Sites> touched = describe_sites(process, Rank::kTouched, is_last);
   if (!touched) return std::move(touched).error();
+  if (Result<void> done = write_anomalies(snapshot, process, is_last); !done) return done;
   JsonRecord record("snapshot");
   record.number("seq", snapshot.seq).times(snapshot.unix_us, snapshot.t_ns);
   record.integer("pid", process.pid);
   add_start(record, process.start_ns);
   if (process.execs != 0) record.number("execs", process.execs);
-  record.text("comm", process.comm).flag("exited", process.exited);
+  record.text("comm", process.comm);
+  text_if_known(record, "exe", process.exe);
+  text_if_known(record, "user", process.user);
+  text_if_known(record, "container_id", process.container);
+  if (process.ns_pid > 0) record.integer("ns_pid", process.ns_pid);
+  record.flag("exited", process.exited);
   totals(record, process);
   const auto allocates = [](const heap::SiteTotals& site) { return site.alloc_objects != 0; };
   record.number("rss_bytes", process.rss_bytes)
@@ -287,6 +320,35 @@ Result<void> NdjsonWriter::write_process(const heap::Snapshot& snapshot, const h
   if (process.touched_bytes)
     add_memory_sites(record, "top_touched", "touched_bytes", *touched, &heap::SiteTotals::touched_bytes);
   return write(record);
+}
+
+/// Those that are new, or have come again since they were written last.
+Result<void> NdjsonWriter::write_anomalies(const heap::Snapshot& snapshot, const heap::ProcessSnapshot& process,
+                                           bool is_last) {
+  for (const heap::Anomaly& anomaly : process.anomalies) {
+    const std::array stacks{anomaly.stack_id, anomaly.alloc_stack_id, anomaly.first_free_stack_id};
+    const auto is_unresolved = [&](heap::StackId id) { return id != 0 && context_.stack(id) == nullptr; };
+    if (!is_last && std::ranges::any_of(stacks, is_unresolved)) continue;
+    std::uint64_t& written = written_anomalies_[{process.identity(), anomaly.type, stacks}];
+    if (written == anomaly.count) continue;
+    for (const heap::StackId id : stacks) {
+      if (id == 0) continue;
+      if (Result<void> done = write_stack(id); !done) return done;
+    }
+    JsonRecord record("anomaly");
+    record.times(snapshot.unix_us, snapshot.t_ns).text("kind", anomaly_name(anomaly.type)).integer("pid", process.pid);
+    record.number("count", anomaly.count - written).number("total", anomaly.count);
+    record.address("address", anomaly.address).number("size", anomaly.size_bytes);
+    if (anomaly.type == heap::Anomaly::Type::kInside) record.number("offset", anomaly.offset_bytes);
+    if (anomaly.type == heap::Anomaly::Type::kMismatch)
+      record.text("allocated_by", kind_name(anomaly.alloc_kind)).text("freed_by", kind_name(anomaly.free_kind));
+    record.number("stack_id", anomaly.stack_id).number("alloc_stack_id", anomaly.alloc_stack_id);
+    if (anomaly.type == heap::Anomaly::Type::kDoubleFree)
+      record.number("first_free_stack_id", anomaly.first_free_stack_id);
+    if (Result<void> done = write(record); !done) return done;
+    written = anomaly.count;
+  }
+  return {};
 }
 
 /// The stacks of a rank, each described before it is mentioned.
@@ -332,6 +394,9 @@ Result<void> NdjsonWriter::write_stack(heap::StackId id) {
   if (!written_stacks_.insert(id).second) return {};
   const heap::Stack* stack = context_.stack(id);
   const heap::StackEnd end = stack == nullptr ? heap::StackEnd::kNotRecorded : stack->end;
+  if (stack != nullptr) {
+    if (Result<void> done = write_modules(*stack); !done) return done;
+  }
   JsonRecord record("stack");
   record.number("stack_id", id).begin_array("frames");
   if (stack != nullptr) {
@@ -339,6 +404,42 @@ Result<void> NdjsonWriter::write_stack(heap::StackId id) {
   }
   record.end_array().flag("complete", end == heap::StackEnd::kComplete).text("end", heap::stack_end_name(end));
   return write(record);
+}
+
+/// A path alone does not say which file: an upgrade puts another one there.
+Result<void> NdjsonWriter::write_modules(const heap::Stack& stack) {
+  for (const heap::Frame& frame : stack.frames) {
+    if (frame.module == heap::kNoModule || !written_modules_.insert(frame.module).second) continue;
+    JsonRecord record("module");
+    record.number("module_id", frame.module).text("path", context_.symbolizer->module_path(frame.module));
+    text_if_known(record, "build_id", context_.symbolizer->module_build_id(frame.module));
+    if (Result<void> done = write(record); !done) return done;
+  }
+  return {};
+}
+
+/// All that is known of each stack: what other formats are made from later.
+Result<void> NdjsonWriter::write_sites(const heap::ProcessSnapshot& process) {
+  for (const heap::SiteTotals* site : whole_view_.rank(process, Rank::kAll).shown) {
+    if (Result<void> done = write_stack(site->stack_id); !done) return done;
+    JsonRecord record("site");
+    record.integer("pid", process.pid)
+        .number("stack_id", site->stack_id)
+        .number("live_bytes", site->live_bytes())
+        .number("live_objects", site->live_objects())
+        .number("alloc_bytes_total", site->alloc_bytes)
+        .number("alloc_objects_total", site->alloc_objects)
+        .number("free_bytes_total", site->free_bytes)
+        .number("free_objects_total", site->free_objects)
+        .number("young_bytes", site->young_bytes)
+        .number("young_objects", site->young_objects)
+        .number("unverified_bytes", site->unverified_bytes)
+        .number("unverified_objects", site->unverified_objects)
+        .number("mean_age_ns", site->mean_age_ns);
+    if (process.estimated) record.real("live_variance", site->live_variance);
+    if (Result<void> done = write(record); !done) return done;
+  }
+  return {};
 }
 
 void NdjsonWriter::add_frame(JsonRecord& record, const heap::Frame& frame) {
@@ -352,7 +453,7 @@ void NdjsonWriter::add_frame(JsonRecord& record, const heap::Frame& frame) {
     record.flag("inline", source.inlined);
     if (frame.module != heap::kNoModule) {
       record.text("module", context_.symbolizer->module_path(frame.module));
-      record.address("module_offset", frame.module_address);
+      record.address("module_offset", frame.module_address).number("module_id", frame.module);
     }
     if (frame.exact) record.flag("exact", true);
     if (frame.by_frame_pointer) record.text("by", "frame_pointer");
@@ -375,7 +476,7 @@ Result<void> NdjsonWriter::write_leaks(const heap::Snapshot& snapshot, const hea
 }
 
 Result<void> NdjsonWriter::write_summary(const heap::Snapshot& snapshot, const Summary& summary) {
-  const LeakTotals leaks = leak_totals(snapshot.processes);
+  const LeakTotals leaks = leak_totals(snapshot.processes, view_);
   JsonRecord record("summary");
   record.times(snapshot.unix_us, snapshot.t_ns).text("reason", summary.reason);
   record.number("duration_ns", summary.duration_ns).number("pauses", summary.pauses);
@@ -384,6 +485,8 @@ Result<void> NdjsonWriter::write_summary(const heap::Snapshot& snapshot, const S
   record.number("processes", machine ? machine->processes_seen_total : snapshot.processes.size());
   totals(record, machine ? machine->counters : sum_of(snapshot.processes));
   record.number("leaks", leaks.sites).number("leaked_bytes", leaks.bytes);
+  if (context_.suppressions)
+    record.number("suppressed_leaks", leaks.suppressed.sites).number("suppressed_bytes", leaks.suppressed.bytes);
   record.number("lost_events_total", heap::total(snapshot.losses)).flag("complete", snapshot.complete());
   return write(record);
 }

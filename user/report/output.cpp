@@ -78,6 +78,8 @@ class ReplacingOutput : public FileOutput {
 
   Result<void> write(std::string_view bytes) override { return write_all(fd_.get(), bytes, "'" + path_ + "'"); }
 
+  void rename_to(const std::string& path) override { path_ = path; }
+
   Result<void> commit() override {
     if (committed_) return {};
     // Network file systems report a full disk no earlier than here.

@@ -18,7 +18,10 @@ std::unique_ptr<Output> make_stdout_output();
 class FileOutput : public Output {
  public:
   /// Fails at once when the directory is missing or not writable, so that no trace is taken in vain.
+  /// `path` may have place-holders (file_name.h); a whole name that has is given by rename_to() before commit().
   static Result<std::unique_ptr<FileOutput>> open(const std::string& path);
+  /// Another name in the same folder; means nothing where no file is replaced.
+  virtual void rename_to(const std::string& /*path*/) {}
   virtual Result<void> commit() = 0;
 };
 

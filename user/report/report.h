@@ -15,14 +15,17 @@
 #include "heap/grouping.h"
 #include "heap/snapshot.h"
 #include "heap/stack.h"
+#include "heap/suppressions.h"
 #include "proc/process_filter.h"
-#include "symbols/symbolizer.h"
+#include "report/host.h"
+#include "report/names.h"
 
 namespace tracer::report {
 
 /// What the run was asked to do: the `header` record.
 struct RunInfo {
   std::vector<std::string> argv;
+  Host host;
   std::string mode;  ///< "pid", "command" or "all"
   std::vector<pid_t> pids;
   proc::ProcessFilter filter;                  ///< "all": of which processes
@@ -36,6 +39,8 @@ struct RunInfo {
   std::uint64_t sample_bytes = 0;    ///< mean distance of samples; 0: every allocation is recorded
   unsigned top = 10;
   unsigned max_stack = 0;
+  std::string include;  ///< -I and -X; empty: not given
+  std::string exclude;
   std::string unwind;   ///< "dwarf" or "fp"
   std::string backend;  ///< "multi" or "perf"
 };
@@ -118,10 +123,12 @@ using StackLookup = std::function<const heap::Stack*(heap::StackId)>;
 /// What every writer shares: how stacks are found and named, which are shown, how many.
 struct Context {
   StackLookup stack;
-  symbols::Symbolizer* symbolizer = nullptr;
+  Names* symbolizer = nullptr;
   unsigned top = 10;
+  unsigned profile_top = 0;  ///< the same for profiles, and for what NDJSON holds to make them from; 0: all stacks
   std::optional<std::regex> include;  ///< -I: a stack is shown if any of its functions or modules matches
   std::optional<std::regex> exclude;  ///< -X: … and none matches this
+  std::shared_ptr<const heap::Suppressions> suppressions;  ///< leaks that are not reported; nullptr: none
 };
 
 /// One output format. Called by the session thread in the order of time: begin, then events and snapshots, then finish.
@@ -148,6 +155,11 @@ class Output {
  public:
   virtual ~Output() = default;
   virtual Result<void> write(std::string_view bytes) = 0;
+  /// Whether each snapshot gets a place of its own. If not, only the last one is to be written where a format can hold
+  /// no more than one.
+  virtual bool keeps_each_snapshot() const { return false; }
+  /// What was written since the last call is all about snapshot `seq`.
+  virtual Result<void> end_snapshot(std::uint64_t /*seq*/) { return {}; }
 };
 
 struct TableStyle {

@@ -32,6 +32,8 @@ class SiteText {
     std::size_t most_frames;
   };
   void add(TableText& text, const Sites& sites) const;
+  /// The frames of one stack; first the function that was called for memory.
+  void add_stack(TableText& text, heap::StackId id) const { add_frames(text, context_.stack(id), kAllFrames, 0); }
 
  private:
   void add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Sites& sites) const;

@@ -19,21 +19,6 @@ bool found_in(const std::regex& pattern, std::string_view text) {
   }
 }
 
-bool is_eligible(const heap::SiteTotals& site, Rank rank) {
-  switch (rank) {
-    case Rank::kAll:
-      break;
-    case Rank::kLive:
-      return site.live_objects() > 0;
-    case Rank::kLeaked:
-      return site.leak_objects() > 0;
-    case Rank::kMapped:
-    case Rank::kTouched:
-      return ranked_bytes(site, rank) > 0;
-  }
-  return site.alloc_objects > 0;
-}
-
 std::uint64_t objects_of(const heap::SiteTotals& site, Rank rank) {
   if (rank == Rank::kMapped || rank == Rank::kTouched) return 0;
   return rank == Rank::kLeaked ? site.leak_objects() : site.live_objects();
@@ -77,6 +62,36 @@ Ranking SiteView::rank(const heap::ProcessSnapshot& process, Rank rank, unsigned
     if (passes_filters(site->stack_id)) ranking.shown.push_back(site);
   }
   return ranking;
+}
+
+bool SiteView::is_eligible(const heap::SiteTotals& site, Rank rank) {
+  switch (rank) {
+    case Rank::kAll:
+      break;
+    case Rank::kLive:
+      return site.live_objects() > 0;
+    case Rank::kLeaked:
+      return site.leak_objects() > 0 && !is_suppressed(site.stack_id);
+    case Rank::kMapped:
+    case Rank::kTouched:
+      return ranked_bytes(site, rank) > 0;
+  }
+  return site.alloc_objects > 0;
+}
+
+bool SiteView::is_suppressed(heap::StackId id) {
+  if (!context_.suppressions) return false;
+  if (const auto known = suppressed_.find(id); known != suppressed_.end()) return known->second;
+  const heap::Stack* stack = context_.stack(id);
+  if (stack == nullptr) return false;
+  const heap::Suppressions& known = *context_.suppressions;
+  const bool fits = std::ranges::any_of(stack->frames, [&](const heap::Frame& frame) {
+    if (known.matches(context_.symbolizer->module_path(frame.module))) return true;
+    return std::ranges::any_of(context_.symbolizer->symbolize(frame), [&](const symbols::SourceFrame& source) {
+      return known.matches(source.function) || known.matches(source.file);
+    });
+  });
+  return suppressed_[id] = fits;
 }
 
 bool SiteView::passes_filters(heap::StackId id) {

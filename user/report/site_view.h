@@ -17,7 +17,7 @@ namespace tracer::report {
 enum class Rank {
   kAll,      ///< every stack of an allocation; most live bytes first, then most allocated bytes
   kLive,     ///< only those with live blocks, in the same order
-  kLeaked,   ///< only those with blocks older than --older; most such bytes first
+  kLeaked,   ///< only those with blocks older than --older that are not suppressed; most such bytes first
   kMapped,   ///< only those that have mapped memory without an allocator; most such bytes first
   kTouched,  ///< only those that have touched pages for the first time; most such bytes first
 };
@@ -43,12 +43,17 @@ class SiteView {
   /// Shows no more than `most` stacks, whatever -T says; 0: as many as -T says.
   Ranking rank(const heap::ProcessSnapshot& process, Rank rank, unsigned most = 0);
 
+  /// Whether a suppression fits any function, module or source file of the stack.
+  bool is_suppressed(heap::StackId id);
+
  private:
+  bool is_eligible(const heap::SiteTotals& site, Rank rank);
   bool passes_filters(heap::StackId id);
   bool matches(const heap::Stack& stack, const std::regex& pattern) const;
 
   const Context& context_;
   std::unordered_map<heap::StackId, bool> passed_;
+  std::unordered_map<heap::StackId, bool> suppressed_;
 };
 
 }  // namespace tracer::report

@@ -9,6 +9,7 @@
 #include "heap/estimate.h"
 #include "report/machine_table.h"
 #include "report/memory_table.h"
+#include "report/misuse_text.h"
 #include "report/report.h"
 #include "report/site_text.h"
 #include "report/site_view.h"
@@ -94,7 +95,7 @@ class TableWriter : public Writer {
   void add_process(TableText& text, const heap::ProcessSnapshot& process, std::uint64_t unix_us);
   void add_leaks(TableText& text, const heap::Snapshot& snapshot, const std::string& elapsed);
   void add_verdict(TableText& text, const heap::Snapshot& snapshot, const std::string& elapsed) const;
-  void add_totals(TableText& text, const heap::Snapshot& snapshot) const;
+  void add_totals(TableText& text, const heap::Snapshot& snapshot);
   void add_notes(TableText& text) const;
   std::string what_estimates_are() const;
   /// " older than 500 ms", or nothing when every block counts.
@@ -209,12 +210,13 @@ Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& 
   if (after_event_) text.line("");
   if (snapshot.machine && machine_) {
     machine_->add_last(text, snapshot, summary, age_limit(), style_.columns);
-  } else if (leak_totals(snapshot.processes).objects > 0) {
+  } else if (leak_totals(snapshot.processes, view_).objects > 0) {
     add_leaks(text, snapshot, elapsed);
   } else {
     add_verdict(text, snapshot, elapsed);
   }
   if (!snapshot.machine) memory_.add_stacks(text, snapshot, kAllFrames);
+  add_misuses(text, sites_, snapshot);
   add_totals(text, snapshot);
   const bool is_estimated =
       snapshot.machine ? snapshot.machine->counters.estimated : sum_of(snapshot.processes).estimated;
@@ -274,7 +276,7 @@ void TableWriter::add_verdict(TableText& text, const heap::Snapshot& snapshot, c
   }
 }
 
-void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) const {
+void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) {
   const bool is_machine = snapshot.machine.has_value();
   const heap::HeapCounters sum = is_machine ? snapshot.machine->counters : sum_of(snapshot.processes);
   const auto row = [&](const char* label, const std::string& value) {
@@ -287,13 +289,18 @@ void TableWriter::add_totals(TableText& text, const heap::Snapshot& snapshot) co
   row("allocated", bytes_in_blocks(sum.alloc_bytes_total, sum.alloc_objects_total, certainty));
   row("freed", bytes_in_blocks(sum.free_bytes_total, sum.free_objects_total, certainty));
   row("still live", bytes_in_blocks(sum.live_bytes, sum.live_objects, certainty_of(sum)));
-  const std::uint64_t old = leak_totals(snapshot.processes).objects + sum.unverified_objects;
+  const LeakTotals leaks = leak_totals(snapshot.processes, view_);
+  const std::uint64_t old = leaks.objects + leaks.suppressed.objects + sum.unverified_objects;
   if (old < sum.live_objects)
     row("",
         about + counted(sum.live_objects - old, "block") + " of these younger than " + format_duration(run_.older_ns));
   if (sum.unverified_objects != 0)
     row("", bytes_in_blocks(sum.unverified_bytes, sum.unverified_objects, certainty) +
                 " of these may have been freed in a pause");
+  if (leaks.suppressed.sites != 0)
+    row("suppressed", fmt::format("{} of {} (--suppressions)",
+                                  bytes_in_blocks(leaks.suppressed.bytes, leaks.suppressed.objects, certainty),
+                                  counted(leaks.suppressed.sites, "stack")));
   if (is_machine) {
     row("held at exit", bytes_in_blocks(snapshot.machine->held_at_exit_bytes_total,
                                         snapshot.machine->held_at_exit_objects_total, certainty));

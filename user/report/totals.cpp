@@ -9,14 +9,15 @@ heap::HeapCounters sum_of(const std::vector<heap::ProcessSnapshot>& processes) {
   return sum;
 }
 
-LeakTotals leak_totals(const std::vector<heap::ProcessSnapshot>& processes) {
+LeakTotals leak_totals(const std::vector<heap::ProcessSnapshot>& processes, SiteView& view) {
   LeakTotals totals;
   for (const heap::ProcessSnapshot& process : processes) {
     for (const heap::SiteTotals& site : process.sites) {
       if (site.leak_objects() == 0) continue;
-      ++totals.sites;
-      totals.bytes += site.leak_bytes();
-      totals.objects += site.leak_objects();
+      LeakSum& sum = view.is_suppressed(site.stack_id) ? totals.suppressed : totals;
+      ++sum.sites;
+      sum.bytes += site.leak_bytes();
+      sum.objects += site.leak_objects();
     }
   }
   return totals;

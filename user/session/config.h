@@ -4,26 +4,22 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "bpf/abi/types.h"
 #include "heap/grouping.h"
+#include "heap/suppressions.h"
 #include "kernel/features.h"
 #include "proc/process_filter.h"
+#include "report/outputs.h"
 #include "tracing/catalogue.h"
 
 namespace tracer::session {
 
-enum class Format { kAuto, kTable, kNdjson };
 enum class CallGraph { kDwarf, kFp };
-enum class Color { kAuto, kAlways, kNever };
-
-struct OutputSpec {
-  std::string path;  ///< "-": standard output
-  Format format = Format::kAuto;
-};
 
 /// FIFOs of --control; `answers` may be empty.
 struct ControlSpec {
@@ -55,8 +51,10 @@ struct Config {
   std::uint64_t max_size_bytes = 0;  ///< 0: no limit
   std::uint64_t sample_bytes = 0;    ///< mean distance of recorded allocations; 0: all are recorded
   bool follow_mappings = false;      ///< --events mmap: memory that is mapped without an allocator
+  bool watch_misuse = false;         ///< --events misuse: blocks that are given back as they must not be
   bool count_faults = false;         ///< --events fault: where pages are touched for the first time
   unsigned top = 10;
+  unsigned profile_top = 0;  ///< as report::Context has it
   unsigned max_stack = TR_DEFAULT_FRAMES;
   CallGraph call_graph = CallGraph::kDwarf;
   std::uint64_t max_memory_bytes = 256ULL << 20;
@@ -64,11 +62,11 @@ struct Config {
   std::string exclude;
   tracing::FamilySet families = tracing::default_families();
   std::vector<tracing::Function> own;  ///< allocator functions that the user has named
-  std::vector<OutputSpec> outputs{{"-", Format::kAuto}};
+  report::OutputOptions output;
+  std::shared_ptr<const heap::Suppressions> suppressions;
   std::optional<kernel::Backend> backend;
   bool inlines = true;
   bool demangle = true;
-  Color color = Color::kAuto;
 };
 
 }  // namespace tracer::session

@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "report/site_view.h"
+#include "report/totals.h"
 #include "session/session_impl.h"
 #include "session/session_write.h"
 
@@ -39,6 +41,7 @@ Result<Outcome> Session::run() {
   }
   report::RunInfo run;
   run.argv = config_.argv;
+  run.host = report::this_host();
   run.mode = config_.all ? "all" : config_.command.empty() ? "pid" : "command";
   run.filter = config_.filter;
   run.by = config_.by;
@@ -52,6 +55,8 @@ Result<Outcome> Session::run() {
   run.sample_bytes = config_.sample_bytes;
   run.top = config_.top;
   run.max_stack = config_.max_stack;
+  run.include = config_.include;
+  run.exclude = config_.exclude;
   run.unwind = config_.call_graph == CallGraph::kDwarf ? "dwarf" : "fp";
   run.backend = kernel::backend_name(backend_);
   write([&](report::Writer& writer) { return writer.begin(run); });
@@ -119,6 +124,8 @@ Result<void> Session::finish() {
   const heap::Snapshot snapshot = build_snapshot(end_ns);
   const report::Summary summary{stop_reason_, start_ns_ + end_ns - began_ns_, pauses_, paused_ns()};
   write([&](report::Writer& writer) { return writer.finish(snapshot, summary); });
+  report::SiteView view(context_);
+  outcome_.leaks = report::leak_totals(snapshot.processes, view).sites;
   if (failure_) return std::move(*failure_);
   return outputs_->commit();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "base/result.h"
@@ -12,6 +13,7 @@ namespace tracer::session {
 struct Outcome {
   std::optional<int> command_status;   ///< wait status of the traced command
   std::optional<Error> command_error;  ///< the command could not be executed
+  std::uint64_t leaks = 0;             ///< stacks with leaks that are not suppressed
   bool aborted = false;                ///< a second Ctrl-C: nothing more was written
 };
 

@@ -18,11 +18,12 @@
 #include "proc/cgroup.h"
 #include "proc/process_matcher.h"
 #include "proc/users.h"
+#include "report/names.h"
+#include "report/outputs.h"
 #include "session/command.h"
 #include "session/config.h"
 #include "session/control.h"
 #include "session/event_loop.h"
-#include "session/outputs.h"
 #include "session/overhead_guard.h"
 #include "session/session.h"
 #include "symbols/symbolizer.h"
@@ -156,11 +157,13 @@ class Session {
   const Config config_;
   std::optional<Control> control_;
   symbols::Symbolizer symbolizer_;
-  std::optional<Outputs> outputs_;
+  report::FileNames names_{symbolizer_};
+  report::Context context_;
+  std::optional<report::Outputs> outputs_;
   std::optional<EventLoop> loop_;
   kernel::Backend backend_ = kernel::Backend::kMulti;
   std::unique_ptr<kernel::BpfObject> object_;
-  const tracing::Catalogue catalogue_{config_.families, config_.own};
+  const tracing::Catalogue catalogue_{config_.families, config_.own, config_.watch_misuse};
   std::optional<library::LibraryCache> cache_;
   std::optional<tracing::ProbeArmer> armer_;
   std::optional<tracing::ProcessTracker> tracker_;

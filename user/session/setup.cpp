@@ -74,13 +74,15 @@ Result<void> Session::open_control() {
 }
 
 Result<void> Session::open_outputs() {
-  report::Context context;
+  report::Context& context = context_;
   context.stack = [this](heap::StackId id) { return resolver_ ? resolver_->find(id) : nullptr; };
-  context.symbolizer = &symbolizer_;
+  context.symbolizer = &names_;
   context.top = config_.top;
+  context.profile_top = config_.profile_top;
   context.include = to_regex(config_.include);
   context.exclude = to_regex(config_.exclude);
-  Result<Outputs> outputs = Outputs::open(config_, context);
+  context.suppressions = config_.suppressions;
+  Result<report::Outputs> outputs = report::Outputs::open(config_.output, context);
   if (!outputs) return std::move(outputs).error();
   outputs_ = std::move(*outputs);
   if (outputs_->is_format_implied())
@@ -107,6 +109,7 @@ Result<void> Session::load_kernel_half() {
   config.all = adopts();
   config.follow_mappings = config_.follow_mappings;
   config.count_faults = config_.count_faults;
+  config.watch_misuse = config_.watch_misuse;
   if (Result<tr_filter> filter = kernel_filter(config_.filter); filter)
     config.filter = *filter;
   else

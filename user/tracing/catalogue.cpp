@@ -227,6 +227,29 @@ std::vector<Group> groups() {
   return groups;
 }
 
+/// Functions whose blocks are not those of malloc and free. mimalloc's mi_new() is: mi_free() takes what it gives.
+struct KindRow {
+  Family family;
+  std::string_view prefix;
+  tr_kind kind;
+};
+constexpr std::array kKinds{
+    KindRow{Family::kCxx, "_Znw", TR_KIND_NEW},
+    KindRow{Family::kCxx, "_Zdl", TR_KIND_NEW},
+    KindRow{Family::kCxx, "_Zna", TR_KIND_NEW_ARRAY},
+    KindRow{Family::kCxx, "_Zda", TR_KIND_NEW_ARRAY},
+    KindRow{Family::kTcmalloc, "tc_newarray", TR_KIND_NEW_ARRAY},
+    KindRow{Family::kTcmalloc, "tc_deletearray", TR_KIND_NEW_ARRAY},
+    KindRow{Family::kTcmalloc, "tc_new", TR_KIND_NEW},
+    KindRow{Family::kTcmalloc, "tc_delete", TR_KIND_NEW},
+};
+
+tr_kind kind_of(Family family, std::string_view name) {
+  const auto found = std::ranges::find_if(
+      kKinds, [&](const KindRow& row) { return row.family == family && name.starts_with(row.prefix); });
+  return found == kKinds.end() ? TR_KIND_C : found->kind;
+}
+
 bool lies_in(const Function& function, std::string_view path) {
   if (function.file.empty()) return true;
   // A pattern without a slash is one of the file's own name.
@@ -259,7 +282,14 @@ FamilySet default_families() {
   return families;
 }
 
-Catalogue::Catalogue(FamilySet families, std::vector<Function> own) {
+std::uint64_t Function::mark_cookie() const {
+  const bool is_aligned = name.find("St11align_val_t") != std::string::npos;
+  const bool frees = call == TR_CALL_FREE;
+  return TR_COOKIE(TR_CALL_MARK, size_arg, is_aligned && !frees ? 2 : 0, pointer_arg) | (frees ? TR_COOKIE_FREES : 0);
+}
+
+Catalogue::Catalogue(FamilySet families, std::vector<Function> own, bool marks_operators)
+    : marks_operators_(marks_operators) {
   families.set(index_of(Family::kRuntime));
   for (Function& function : own) functions_.push_back(std::move(function));
   for (const Group& group : groups()) {
@@ -272,6 +302,7 @@ Catalogue::Catalogue(FamilySet families, std::vector<Function> own) {
                             row.count_arg,
                             row.pointer_arg,
                             row.may_throw,
+                            kind_of(group.family, std::string(group.prefix) + row.name),
                             {}});
   }
   for (const Function& function : functions_) by_name_.emplace(function.name, &function);

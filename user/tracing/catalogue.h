@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bpf/abi/misuse.h"
 #include "bpf/abi/types.h"
 
 namespace tracer::tracing {
@@ -52,11 +53,14 @@ struct Function {
   /// Whether an exception can leave it. A return probe replaces the return address on the stack, and an exception that
   /// passes such a frame ends in std::terminate: the result of such a function is read at its exits instead.
   bool may_throw = false;
-  std::string file;  ///< kOwn: in files of that name only, which may have * and ?; empty: in all
+  tr_kind kind = TR_KIND_C;  ///< what it gives or takes, for those who watch for misuse
+  std::string file;          ///< kOwn: in files of that name only, which may have * and ?; empty: in all
 
   std::uint64_t cookie() const {
     return TR_COOKIE(call, size_arg, count_arg, pointer_arg) | (ends_at_exits() ? TR_COOKIE_EXITS : 0);
   }
+  /// Of a probe that only tells which operator the function is that calls a counted one.
+  std::uint64_t mark_cookie() const;
   bool is_heap() const { return call != TR_CALL_LOADER_STATE; }
   /// Whether it takes or gives blocks.
   bool is_allocator() const { return is_heap() && call != TR_CALL_THROW; }
@@ -73,11 +77,14 @@ struct Function {
 /// The functions that a run looks for.
 class Catalogue {
  public:
-  explicit Catalogue(FamilySet families = default_families(), std::vector<Function> own = {});
+  /// `marks_operators`: C++ operators that are covers of counted functions are marked, so that their blocks are known.
+  explicit Catalogue(FamilySet families = default_families(), std::vector<Function> own = {},
+                     bool marks_operators = false);
   Catalogue(const Catalogue&) = delete;
   Catalogue& operator=(const Catalogue&) = delete;
 
   const std::deque<Function>& functions() const { return functions_; }
+  bool marks_operators() const { return marks_operators_; }
   /// The names to read from symbol tables: those of the functions, and kMainCaller. They live as long as this.
   std::vector<std::string_view> wanted_names() const;
   /// What a symbol of the file at `path` stands for; nullptr for nothing. The user's word comes first.
@@ -85,6 +92,7 @@ class Catalogue {
 
  private:
   std::deque<Function> functions_;
+  bool marks_operators_;
   std::multimap<std::string_view, const Function*> by_name_;  ///< the user's own first
 };
 

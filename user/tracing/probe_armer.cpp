@@ -20,7 +20,7 @@ struct ProgramPoints {
 std::vector<ProgramPoints> loader_points(const std::vector<PlannedProbe>& plan) {
   ProgramPoints group{kernel::Program::kLibraryEntry, {}};
   for (const PlannedProbe& probe : plan) {
-    if (!probe.function->is_heap()) group.points.push_back({probe.file_offset, probe.function->cookie()});
+    if (!probe.function->is_heap()) group.points.push_back({probe.file_offset, probe.cookie()});
   }
   return {std::move(group)};
 }
@@ -32,9 +32,9 @@ std::vector<ProgramPoints> heap_points(const std::vector<PlannedProbe>& plan) {
   ProgramPoints entries{kernel::Program::kHeapEntry, {}};
   for (const PlannedProbe& probe : plan) {
     if (!probe.function->is_heap()) continue;
-    const kernel::ProbePoint point{probe.file_offset, probe.function->cookie()};
+    const kernel::ProbePoint point{probe.file_offset, probe.cookie()};
     entries.points.push_back(point);
-    if (probe.function->needs_return()) returns.points.push_back(point);
+    if (probe.needs_return()) returns.points.push_back(point);
     // Functions may end in the same one.
     for (const PlannedProbe::Exit& exit : probe.exits) {
       const kernel::ProbePoint out{exit.file_offset, exit.cookie()};

@@ -35,6 +35,7 @@ class Planner {
     const auto same = std::ranges::find(plan_.probes, symbol.address, &PlannedProbe::address);
     if (same != plan_.probes.end()) {
       same->names.push_back(symbol.name);
+      if (same->kind != function.kind) same->kind = TR_KIND_ANY;
       return;
     }
     const auto left_out = std::ranges::find(plan_.left_out, symbol.address, &LeftOut::address);
@@ -48,17 +49,27 @@ class Planner {
     if (!entry) return;
     if (function.may_be_wrapper() &&
         elf::always_calls_counted(symbol.address, code_, is_counted_, function.call == TR_CALL_FREE)) {
+      if (catalogue_.marks_operators() && function.kind != TR_KIND_C) return mark(symbol, function, *entry);
       leave_out(symbol, function, "counted in the function that it calls", true);
       return;
     }
     elf::ProbeSite site = choose_site(symbol, function);
     PlannedProbe probe{&function, {symbol.name}, symbol.address, *entry + site.offset, site.offset, site.emulated, {}};
+    probe.kind = function.kind;
     if (Result<void> found = function.ends_at_exits() ? add_exits(probe) : Result<void>(); !found) {
       leave_out(symbol, function, found.error().message(), false);
       return;
     }
     log::debug("{}: {} at {:#x}+{}{}, {} exits", path_, symbol.name, symbol.address, probe.site_offset,
                probe.emulated ? "" : " (single-stepped)", probe.exits.size());
+    plan_.probes.push_back(std::move(probe));
+  }
+
+  void mark(const elf::FunctionSymbol& symbol, const Function& function, std::uint64_t entry) {
+    const elf::ProbeSite site = choose_site(symbol, function);
+    PlannedProbe probe{&function, {symbol.name}, symbol.address, entry + site.offset, site.offset, site.emulated, {}};
+    probe.is_mark = true;
+    probe.kind = function.kind;
     plan_.probes.push_back(std::move(probe));
   }
 
@@ -140,7 +151,8 @@ std::uint64_t PlannedProbe::Exit::cookie() const {
 }
 
 bool ProbePlan::has_allocator() const {
-  return std::ranges::any_of(probes, [](const PlannedProbe& probe) { return probe.function->is_allocator(); });
+  return std::ranges::any_of(
+      probes, [](const PlannedProbe& probe) { return !probe.is_mark && probe.function->is_allocator(); });
 }
 
 ProbePlan plan_probes(const elf::ElfImage& image, const UniqueFd& file, const std::string& path,

@@ -29,6 +29,13 @@ struct PlannedProbe {
   std::uint32_t site_offset = 0;   ///< from the entry
   bool emulated = false;
   std::vector<Exit> exits;
+  bool is_mark = false;      ///< tells only which operator calls a counted function
+  tr_kind kind = TR_KIND_C;  ///< of all its names: TR_KIND_ANY when they differ
+
+  std::uint64_t cookie() const {
+    return (is_mark ? function->mark_cookie() : function->cookie()) | TR_COOKIE_OF_KIND(kind);
+  }
+  bool needs_return() const { return !is_mark && function->needs_return(); }
 };
 
 /// A function that gets no probe, and why.

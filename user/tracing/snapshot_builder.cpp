@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tracing/snapshot_builder.h"
 
+#include <algorithm>
+#include <tuple>
 #include <unordered_map>
 
 #include "base/clock.h"
@@ -146,6 +148,46 @@ heap::ProcessSnapshot describe(const TracedProcess& process, const tr_space& spa
   return out;
 }
 
+/// What stack ids of the store mean.
+class Meanings {
+ public:
+  explicit Meanings(const TracedProcess& process) {
+    for (const StoredStack& stack : process.stacks) meanings_[stack.id] = stack.meaning;
+  }
+  heap::StackId operator[](std::uint32_t id) const {
+    const auto found = meanings_.find(id);
+    return found == meanings_.end() ? StackResolver::kNoStack : found->second;
+  }
+
+ private:
+  std::unordered_map<std::uint32_t, heap::StackId> meanings_;
+};
+
+std::vector<heap::Anomaly> read_anomalies(const kernel::BpfObject& object, const TracedProcess& process) {
+  std::vector<heap::Anomaly> out;
+  const std::vector<kernel::FoundAnomaly> found = object.anomalies(process.space);
+  if (found.empty()) return out;
+  const Meanings meanings(process);
+  for (const auto& [key, value] : found) {
+    heap::Anomaly anomaly;
+    anomaly.type = static_cast<heap::Anomaly::Type>(key.type - TR_ANOMALY_MISMATCH);
+    anomaly.stack_id = meanings[key.stack_id];
+    anomaly.alloc_stack_id = meanings[key.alloc_stack];
+    anomaly.first_free_stack_id = meanings[key.first_free];
+    anomaly.alloc_kind = static_cast<heap::BlockKind>(key.alloc_kind);
+    anomaly.free_kind = static_cast<heap::BlockKind>(key.free_kind);
+    anomaly.count = value.count;
+    anomaly.address = value.address;
+    anomaly.size_bytes = value.size;
+    anomaly.offset_bytes = value.offset;
+    out.push_back(anomaly);
+  }
+  std::ranges::sort(out, {}, [](const heap::Anomaly& anomaly) {
+    return std::tuple(anomaly.stack_id, anomaly.alloc_stack_id, anomaly.first_free_stack_id, anomaly.address);
+  });
+  return out;
+}
+
 }  // namespace
 
 TakenStock take_stock(const Books& books, const TracedProcess& process, bool counts_young) {
@@ -176,6 +218,7 @@ TakenStock take_stock(const Books& books, const TracedProcess& process, bool cou
   add(object.no_stack_of(process.space), StackResolver::kNoStack);
   if (books.mapped != nullptr) building.process.mapped = {mapped.program_bytes, mapped.allocator_bytes};
   if (!object.faults().empty()) building.process.touched_bytes = 0;
+  building.process.anomalies = read_anomalies(object, process);
   finish_process(building, globals.tick);
   stock.process = std::move(building.process);
   return stock;

@@ -14,9 +14,8 @@
 namespace tracer::cli {
 namespace {
 
-using session::Color;
+using report::Color;
 using session::Config;
-using session::Format;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -36,6 +35,8 @@ class Argv {
  private:
   std::vector<const char*> pointers_;
 };
+
+std::string name_of(const report::Format* format) { return format == nullptr ? "" : format->name; }
 
 Result<Options> parse(const Words& words) {
   const Argv argv(words);
@@ -98,8 +99,11 @@ std::set<std::string> names_in_help() {
 
 /// Every option that the parser declares, from its source: the parser itself does not list them.
 std::set<std::string> names_in_parser() {
-  std::ifstream file(TRACER_SOURCE_DIR "/user/cli/options.cpp");
-  const std::string source{std::istreambuf_iterator<char>(file), {}};
+  std::string source;
+  for (const char* name : {"options", "output_options", "leak_options"}) {
+    std::ifstream file(std::string(TRACER_SOURCE_DIR "/user/cli/") + name + ".cpp");
+    source.append(std::istreambuf_iterator<char>(file), {});
+  }
   const std::regex declaration("add_(?:option|flag)\\(\"([^\"]+)\"");
   std::set<std::string> names;
   for (std::sregex_iterator at(source.begin(), source.end(), declaration), end; at != end; ++at) {
@@ -130,12 +134,12 @@ TEST(OptionsTest, HasTheDocumentedDefaults) {
   EXPECT_EQ(config.max_stack, 256U);
   EXPECT_EQ(config.max_memory_bytes, 256ULL << 20);
   EXPECT_FALSE(config.backend.has_value());
-  EXPECT_EQ(config.color, Color::kAuto);
+  EXPECT_EQ(config.output.color, Color::kAuto);
   EXPECT_TRUE(config.inlines);
   EXPECT_TRUE(config.demangle);
-  ASSERT_EQ(config.outputs.size(), 1U);
-  EXPECT_EQ(config.outputs[0].path, "-");
-  EXPECT_EQ(config.outputs[0].format, Format::kAuto);
+  ASSERT_EQ(config.output.specs.size(), 1U);
+  EXPECT_EQ(config.output.specs[0].path, "-");
+  EXPECT_EQ(config.output.specs[0].format, nullptr);
 }
 
 TEST(OptionsTest, ReadsProcessIdsInOrderAndOnlyOnce) {
@@ -262,9 +266,9 @@ TEST(OptionsTest, ReadsTheNamedChoices) {
   EXPECT_EQ(config(with_pid({"--probe-backend", "multi"})).backend, kernel::Backend::kMulti);
   EXPECT_EQ(config(with_pid({"--probe-backend", "perf"})).backend, kernel::Backend::kPerf);
   EXPECT_FALSE(config(with_pid({"--probe-backend", "auto"})).backend.has_value());
-  EXPECT_EQ(config(with_pid({"--color", "always"})).color, Color::kAlways);
-  EXPECT_EQ(config(with_pid({"--color=never"})).color, Color::kNever);
-  EXPECT_EQ(config(with_pid({"--color", "auto"})).color, Color::kAuto);
+  EXPECT_EQ(config(with_pid({"--color", "always"})).output.color, Color::kAlways);
+  EXPECT_EQ(config(with_pid({"--color=never"})).output.color, Color::kNever);
+  EXPECT_EQ(config(with_pid({"--color", "auto"})).output.color, Color::kAuto);
 }
 
 TEST(OptionsTest, ReadsHowMuchToSay) {
@@ -292,7 +296,8 @@ TEST(OptionsTest, NamesTheOptionWhoseValueMakesNoSense) {
       {"--max-stack", {"0", "1", "513", "-3", "4294967298"}},
       {"--include", {"(", "[z-a]", "*", "a{2,1}", "\\", "[[:nope:]]", "a{99999999999}", "((a{999}){999}){999}"}},
       {"--exclude", {")", "[", "(?<name>a)", "\\9"}},
-      {"--format", {"pprof", "TABLE", "auto"}},
+      {"--format", {"pdf", "TABLE", "auto"}},
+      {"--metric", {"bytes", "INUSE_SPACE"}},
       {"--color", {"yes", "Always"}},
       {"--probe-backend", {"fast", "MULTI"}},
   };
@@ -319,37 +324,49 @@ TEST(OptionsTest, RefusesAnOptionGivenTwiceAndASwitchWithAValue) {
 }
 
 TEST(OptionsTest, TakesTheFormatFromTheNameOfTheFile) {
-  const std::vector<std::pair<std::string, Format>> cases{
-      {"a.ndjson", Format::kNdjson}, {"a.jsonl", Format::kNdjson},   {"dir.txt/a.json", Format::kNdjson},
-      {"a.txt", Format::kTable},     {"a.json.txt", Format::kTable}, {"-", Format::kAuto}};
+  const std::vector<std::pair<std::string, std::string>> cases{{"a.ndjson", "ndjson"},
+                                                               {"a.jsonl", "ndjson"},
+                                                               {"dir.txt/a.json", "ndjson"},
+                                                               {"a.pb.gz", "pprof"},
+                                                               {"a.pprof", "pprof"},
+                                                               {"a.folded", "folded"},
+                                                               {"a.zst", "heaptrack"},
+                                                               {"a.heaptrack.zst", "heaptrack"},
+                                                               {"a.collapsed", "folded"},
+                                                               {"a.speedscope.json", "speedscope"},
+                                                               {"a.dhat.json", "dhat"},
+                                                               {"%p-%h-%t-%n-%%.pb.gz", "pprof"},
+                                                               {"a.txt", "table"},
+                                                               {"a.json.txt", "table"},
+                                                               {"-", ""}};
   for (const auto& [path, format] : cases) {
     const Config made = config(with_pid({"-o", path}));
-    ASSERT_EQ(made.outputs.size(), 1U) << path;
-    EXPECT_EQ(made.outputs[0].path, path);
-    EXPECT_EQ(made.outputs[0].format, format) << path;
+    ASSERT_EQ(made.output.specs.size(), 1U) << path;
+    EXPECT_EQ(made.output.specs[0].path, path);
+    EXPECT_EQ(name_of(made.output.specs[0].format), format) << path;
   }
-  for (const char* path : {"a", "a.pb.gz", "a.TXT", "txt", "dir/", "a.txt/b", "{}", "a.txt "}) {
+  for (const char* path : {"a", "a.gz", "a.TXT", "txt", "dir/", "a.txt/b", "{}", "a.txt "}) {
     EXPECT_THAT(refusal(with_pid({"-o", path})), HasSubstr("--output")) << path;
     EXPECT_THAT(hint(with_pid({"-o", path})), HasSubstr("--format")) << path;
   }
 }
 
 TEST(OptionsTest, CombinesNamedFormatAndFiles) {
-  using Outputs = std::vector<std::pair<std::string, Format>>;
+  using Outputs = std::vector<std::pair<std::string, std::string>>;
   const std::vector<std::pair<Words, Outputs>> cases{
-      {{"-f", "ndjson"}, {{"-", Format::kNdjson}}},
-      {{"-f", "table", "-o", "-"}, {{"-", Format::kTable}}},
-      {{"-f", "table", "-o", "report"}, {{"report", Format::kTable}}},
-      {{"-f", "table", "-o", "a.json"}, {{"a.json", Format::kTable}}},
-      {{"-f", "table", "-o", "{}"}, {{"{}", Format::kTable}}},
-      {{"-o", "a.txt", "-o", "b.jsonl"}, {{"a.txt", Format::kTable}, {"b.jsonl", Format::kNdjson}}},
-      {{"-o", "a.txt", "-o", "b", "-f", "ndjson"}, {{"a.txt", Format::kTable}, {"b", Format::kNdjson}}},
-      {{"-o", "-", "-o", "[a,b].txt"}, {{"-", Format::kAuto}, {"[a,b].txt", Format::kTable}}},
+      {{"-f", "ndjson"}, {{"-", "ndjson"}}},
+      {{"-f", "table", "-o", "-"}, {{"-", "table"}}},
+      {{"-f", "table", "-o", "report"}, {{"report", "table"}}},
+      {{"-f", "table", "-o", "a.json"}, {{"a.json", "table"}}},
+      {{"-f", "table", "-o", "{}"}, {{"{}", "table"}}},
+      {{"-o", "a.txt", "-o", "b.jsonl"}, {{"a.txt", "table"}, {"b.jsonl", "ndjson"}}},
+      {{"-o", "a.txt", "-o", "b", "-f", "ndjson"}, {{"a.txt", "table"}, {"b", "ndjson"}}},
+      {{"-o", "-", "-o", "[a,b].txt"}, {{"-", ""}, {"[a,b].txt", "table"}}},
   };
   for (const auto& [words, outputs] : cases) {
     Outputs made;
-    for (const session::OutputSpec& output : config(with_pid(words)).outputs)
-      made.emplace_back(output.path, output.format);
+    for (const report::OutputSpec& output : config(with_pid(words)).output.specs)
+      made.emplace_back(output.path, name_of(output.format));
     EXPECT_EQ(made, outputs) << testing::PrintToString(words);
   }
 }
@@ -502,6 +519,56 @@ TEST(OptionsTest, SurvivesGarbage) {
   EXPECT_LT(refused, kRounds);
 }
 
+TEST(RecordingOptionsTest, ReadsAReport) {
+  const Result<Options> options =
+      parse({"report", "run.ndjson", "-o", "a.pb.gz", "-o", "b.zst", "-T", "3", "-I", "x", "--leak-exitcode", "9"});
+  ASSERT_TRUE(options.ok()) << options.error().message();
+  EXPECT_EQ(options->mode, Options::Mode::kReport);
+  EXPECT_EQ(options->report.path, "run.ndjson");
+  ASSERT_EQ(options->report.output.specs.size(), 2U);
+  EXPECT_EQ(name_of(options->report.output.specs[1].format), "heaptrack");
+  EXPECT_EQ(options->report.top, 3U);
+  EXPECT_EQ(options->report.include, "x");
+  EXPECT_EQ(options->leak_exitcode, 9);
+  const Result<Options> plain = parse({"report", "run.ndjson"});
+  ASSERT_TRUE(plain.ok());
+  EXPECT_EQ(name_of(plain->report.output.specs[0].format), "table");
+  EXPECT_FALSE(plain->report.top);
+}
+
+TEST(RecordingOptionsTest, ReadsADiff) {
+  const Result<Options> options = parse({"diff", "a", "b", "-f", "ndjson"});
+  ASSERT_TRUE(options.ok()) << options.error().message();
+  EXPECT_EQ(options->mode, Options::Mode::kDiff);
+  EXPECT_EQ(options->diff.before, "a");
+  EXPECT_EQ(options->diff.after, "b");
+  EXPECT_EQ(options->diff.top, 0U);
+}
+
+TEST(RecordingOptionsTest, RefusesWhatMakesNoSense) {
+  for (const Words& words : std::vector<Words>{{"report"},
+                                               {"report", "a", "b"},
+                                               {"report", "a", "-f", "ndjson"},
+                                               {"report", "a", "-I", "("},
+                                               {"report", "a", "--pid", "1"},
+                                               {"report", "a", "--leak-exitcode", "256"},
+                                               {"report", "a", "-o", "%x.txt"},
+                                               {"diff", "a"},
+                                               {"diff", "a", "b", "c"},
+                                               {"diff", "a", "b", "-f", "pprof"},
+                                               {"diff", "a", "b", "--top", "x"}}) {
+    EXPECT_NE(refusal(words), "") << testing::PrintToString(words);
+    EXPECT_NE(hint(words), "") << testing::PrintToString(words);
+  }
+}
+
+TEST(RecordingOptionsTest, ACommandOfThatNameIsBehindTwoDashes) {
+  const Result<Options> options = parse({"--", "report", "x"});
+  ASSERT_TRUE(options.ok());
+  EXPECT_EQ(options->mode, Options::Mode::kTrace);
+  EXPECT_THAT(options->config.command, ElementsAre("report", "x"));
+}
+
 TEST(HelpTest, ListsTheOptionsThatTheParserKnowsAndNoOthers) {
   const std::set<std::string> names = names_in_help();
   EXPECT_EQ(names, names_in_parser());
@@ -544,7 +611,7 @@ TEST(HelpTest, ShowsExamplesThatTheParserTakes) {
     std::istringstream text(line.substr(14, line.find("   ", 14) - 14));
     EXPECT_TRUE(parse(Words{std::istream_iterator<std::string>(text), {}})) << line;
   }
-  EXPECT_EQ(examples, 4U);
+  EXPECT_EQ(examples, 5U);
 }
 
 TEST(HelpTest, EndsWithTheExitCodes) {

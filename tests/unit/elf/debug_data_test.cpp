@@ -5,10 +5,14 @@
 
 #include <string>
 
-#include "program.h"
+#include "tests/unit/symbols/program.h"
 
 namespace tracer::elf {
 namespace {
+
+using symbols::output_of;
+using symbols::TempDirectory;
+using symbols::write_file;
 
 class DebugDataTest : public testing::Test {
  protected:

@@ -42,6 +42,11 @@ const std::string& Symbolizer::module_path(heap::ModuleId id) const {
   return found == impl_->modules.end() ? impl_->none : found->second.path;
 }
 
+const std::string& Symbolizer::module_build_id(heap::ModuleId id) const {
+  const auto found = impl_->modules.find(id);
+  return found == impl_->modules.end() ? impl_->none : found->second.build_id;
+}
+
 }  // namespace tracer::symbols
 
 namespace tracer::report::testing {

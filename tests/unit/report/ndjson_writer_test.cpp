@@ -53,7 +53,9 @@ std::vector<const rapidjson::Document*> of_type(const Records& records, const st
 Records play(unsigned top = 10) {
   Scene scene;
   MemoryOutput output;
-  EXPECT_TRUE(Scene::play(*make_ndjson_writer(output, scene.context(top))).ok());
+  Context context = scene.context(top);
+  context.profile_top = top;
+  EXPECT_TRUE(Scene::play(*make_ndjson_writer(output, context)).ok());
   return parse(output);
 }
 
@@ -72,10 +74,11 @@ TEST(NdjsonWriterTest, WritesTheReviewedBytes) {
 }
 
 TEST(NdjsonWriterTest, WritesItsRecordsInTheOrderOfTime) {
-  EXPECT_THAT(types(play()), ElementsAre("header", "process", "library", "process", "stack", "stack", "stack", "stack",
-                                         "stack", "snapshot", "diagnostic", "recording", "recording", "process",
-                                         "process", "library", "library", "lost", "lost", "snapshot", "stack",
-                                         "snapshot", "leak", "leak", "leak", "leak", "summary"));
+  EXPECT_THAT(types(play()), ElementsAre("header", "process", "library", "process", "module", "module", "module",
+                                         "stack", "stack", "module", "stack", "stack", "stack", "snapshot",
+                                         "diagnostic", "recording", "recording", "process", "process", "library",
+                                         "library", "lost", "lost", "snapshot", "site", "site", "site", "site", "site",
+                                         "stack", "snapshot", "site", "leak", "leak", "leak", "leak", "summary"));
 }
 
 TEST(NdjsonWriterTest, NamesTheMachineInTheHeader) {

@@ -57,6 +57,7 @@ class Scene {
 
  private:
   symbols::Symbolizer symbolizer_;
+  FileNames names_{symbolizer_};
   std::map<heap::StackId, heap::Stack> stacks_;
 };
 

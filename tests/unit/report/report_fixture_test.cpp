@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "report_fixture.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -93,6 +94,7 @@ Scene::Scene() {
   for (const auto& [id, path] : modules) {
     symbols::ModuleFile file;
     file.path = path;
+    if (id != kPlugin) file.build_id = fmt::format("{:040x}", id);
     symbolizer_.add_module(id, std::move(file));
   }
   add_stack({17,
@@ -123,7 +125,7 @@ Context Scene::context(unsigned top) {
     const auto found = stacks_.find(id);
     return found == stacks_.end() ? nullptr : &found->second;
   };
-  context.symbolizer = &symbolizer_;
+  context.symbolizer = &names_;
   context.top = top;
   return context;
 }
@@ -131,6 +133,7 @@ Context Scene::context(unsigned top) {
 RunInfo Scene::run() {
   RunInfo run;
   run.argv = {"tracer", "-p", "4242", "-f", "ndjson"};
+  run.host = this_host();
   run.mode = "pid";
   run.pids = {4242};
   run.unix_us = kStartUs;
