@@ -7,7 +7,7 @@
 
 #include "program.h"
 
-namespace tracer::elf {
+namespace tracer::symbols {
 namespace {
 
 class DebugDataTest : public testing::Test {
@@ -18,7 +18,7 @@ class DebugDataTest : public testing::Test {
     return output_of("xz -c " + directory / "text");
   }
   static Result<std::vector<char>> unpack(const std::string& packed, std::size_t max_bytes) {
-    return decompress_xz({packed.data(), packed.size()}, max_bytes);
+    return elf::decompress_xz({packed.data(), packed.size()}, max_bytes);
   }
 };
 
@@ -49,4 +49,4 @@ TEST_F(DebugDataTest, RefusesWhatIsCutShortOrDamaged) {
 }
 
 }  // namespace
-}  // namespace tracer::elf
+}  // namespace tracer::symbols
