@@ -16,6 +16,27 @@ bool is_emulated(Code bytes) {
   return first == 0x0f && second >= 0x80 && second <= 0x8f;
 }
 
+/// A list of what is known to do no more, not of what does: jumps, calls, returns, traps and system calls have many
+/// encodings.
+bool is_plain(const Instruction& instruction) {
+  switch (instruction.info.meta.category) {
+    case ZYDIS_CATEGORY_BINARY:
+    case ZYDIS_CATEGORY_BITBYTE:
+    case ZYDIS_CATEGORY_CMOV:
+    case ZYDIS_CATEGORY_CONVERT:
+    case ZYDIS_CATEGORY_DATAXFER:
+    case ZYDIS_CATEGORY_LOGICAL:
+    case ZYDIS_CATEGORY_NOP:
+    case ZYDIS_CATEGORY_ROTATE:
+    case ZYDIS_CATEGORY_SETCC:
+    case ZYDIS_CATEGORY_SHIFT:
+    case ZYDIS_CATEGORY_WIDENOP:
+      return true;
+    default:
+      return instruction.info.mnemonic == ZYDIS_MNEMONIC_ENDBR64 || instruction.info.mnemonic == ZYDIS_MNEMONIC_LEA;
+  }
+}
+
 std::optional<std::uint64_t> target_of(const Instruction& instruction, std::uint64_t at) {
   for (const ZydisDecodedOperand& operand : instruction.operands()) {
     ZyanU64 target = 0;

@@ -37,6 +37,9 @@ class Decoder {
 /// Whether the kernel emulates the instruction `bytes` at a breakpoint, rather than single-step it.
 bool is_emulated(Code bytes);
 
+/// Whether execution goes on behind the instruction and it does nothing but compute.
+bool is_plain(const Instruction& instruction);
+
 /// Where a relative jump or call at `at` leads.
 std::optional<std::uint64_t> target_of(const Instruction& instruction, std::uint64_t at);
 

@@ -11,27 +11,6 @@ namespace {
 // An allocator's first branch or push comes within a few instructions.
 constexpr int kMostSteps = 16;
 
-/// Whether execution goes on behind the instruction and does nothing but compute. A list of what may be passed over,
-/// not of what may not: jumps, calls, returns, traps and system calls have many encodings.
-bool is_plain(const Instruction& instruction) {
-  switch (instruction.info.meta.category) {
-    case ZYDIS_CATEGORY_BINARY:
-    case ZYDIS_CATEGORY_BITBYTE:
-    case ZYDIS_CATEGORY_CMOV:
-    case ZYDIS_CATEGORY_CONVERT:
-    case ZYDIS_CATEGORY_DATAXFER:
-    case ZYDIS_CATEGORY_LOGICAL:
-    case ZYDIS_CATEGORY_NOP:
-    case ZYDIS_CATEGORY_ROTATE:
-    case ZYDIS_CATEGORY_SETCC:
-    case ZYDIS_CATEGORY_SHIFT:
-    case ZYDIS_CATEGORY_WIDENOP:
-      return true;
-    default:
-      return instruction.info.mnemonic == ZYDIS_MNEMONIC_ENDBR64 || instruction.info.mnemonic == ZYDIS_MNEMONIC_LEA;
-  }
-}
-
 /// Registers that a probe reads: the arguments, the stack pointer, and rbp, from which stacks are walked.
 bool is_watched(ZydisRegister reg, unsigned arguments) {
   switch (whole(reg)) {

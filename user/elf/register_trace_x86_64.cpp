@@ -46,27 +46,9 @@ std::optional<std::uint16_t> stack_given_back(const Instruction& instruction) {
   return std::nullopt;
 }
 
-/// What only computes, or moves; see probe_site_x86_64.cpp for why this is a list of what is known.
 bool only_computes(const Step& step) {
-  if (step.flow != Flow::kNext) return false;
-  switch (step.instruction.info.meta.category) {
-    case ZYDIS_CATEGORY_BINARY:
-    case ZYDIS_CATEGORY_BITBYTE:
-    case ZYDIS_CATEGORY_CMOV:
-    case ZYDIS_CATEGORY_CONVERT:
-    case ZYDIS_CATEGORY_DATAXFER:
-    case ZYDIS_CATEGORY_LOGICAL:
-    case ZYDIS_CATEGORY_MISC:
-    case ZYDIS_CATEGORY_NOP:
-    case ZYDIS_CATEGORY_POP:
-    case ZYDIS_CATEGORY_ROTATE:
-    case ZYDIS_CATEGORY_SETCC:
-    case ZYDIS_CATEGORY_SHIFT:
-    case ZYDIS_CATEGORY_WIDENOP:
-      return step.instruction.info.meta.category != ZYDIS_CATEGORY_MISC || step.instruction.is(ZYDIS_MNEMONIC_LEA);
-    default:
-      return false;
-  }
+  return step.flow == Flow::kNext &&
+         (is_plain(step.instruction) || step.instruction.info.meta.category == ZYDIS_CATEGORY_POP);
 }
 
 /// The condition in the opcode of a jump: 70+cc, or 0f 80+cc.

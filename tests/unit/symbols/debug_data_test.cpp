@@ -7,7 +7,7 @@
 
 #include "tests/unit/symbols/program.h"
 
-namespace tracer::elf {
+namespace tracer::symbols {
 namespace {
 
 using symbols::output_of;
@@ -22,7 +22,7 @@ class DebugDataTest : public testing::Test {
     return output_of("xz -c " + directory / "text");
   }
   static Result<std::vector<char>> unpack(const std::string& packed, std::size_t max_bytes) {
-    return decompress_xz({packed.data(), packed.size()}, max_bytes);
+    return elf::decompress_xz({packed.data(), packed.size()}, max_bytes);
   }
 };
 
@@ -53,4 +53,4 @@ TEST_F(DebugDataTest, RefusesWhatIsCutShortOrDamaged) {
 }
 
 }  // namespace
-}  // namespace tracer::elf
+}  // namespace tracer::symbols
