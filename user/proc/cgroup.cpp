@@ -148,7 +148,7 @@ std::string CgroupTree::path_of(std::uint64_t id) {
 std::vector<Mount> cgroup2_mounts(const std::vector<Mount>& mounts) {
   std::vector<Mount> found;
   std::ranges::copy_if(mounts, std::back_inserter(found), [](const Mount& mount) { return mount.type == "cgroup2"; });
-  std::ranges::stable_partition(found, [](const Mount& mount) { return mount.root == "/"; });
+  std::stable_partition(found.begin(), found.end(), [](const Mount& mount) { return mount.root == "/"; });
   return found;
 }
 

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ranges>
 #include <unordered_map>
 
 #include "report/document.h"
@@ -19,12 +18,9 @@ std::string folded_name(std::string_view name) {
 
 std::string stack_line(const Profile& profile, const Sample& sample) {
   std::string line = folded_name(profile.root_of(sample));
-  const std::vector<NamedFrame> frames = profile.frames_of(sample);
-  for (const NamedFrame& frame : std::views::reverse(frames)) {
-    for (const symbols::SourceFrame& source : std::views::reverse(*frame.sources)) {
-      if (!line.empty()) line += ';';
-      line += folded_name(source.function);
-    }
+  for (const symbols::SourceFrame& source : profile.functions_of(sample)) {
+    if (!line.empty()) line += ';';
+    line += folded_name(source.function);
   }
   return line;
 }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <map>
-#include <ranges>
 #include <tuple>
 #include <unordered_map>
 
@@ -142,7 +141,7 @@ class HeaptrackFile {
     std::size_t trace = 0;
     if (const std::string root = profile_.root_of(sample); !root.empty()) trace = trace_node(root_place(root), trace);
     const std::vector<NamedFrame> frames = profile_.frames_of(sample);
-    for (const NamedFrame& frame : std::views::reverse(frames)) trace = trace_node(place_of(frame), trace);
+    for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) trace = trace_node(place_of(*frame), trace);
     return trace;
   }
 

@@ -108,6 +108,14 @@ std::vector<NamedFrame> Profile::frames_of(const Sample& sample) const {
   return frames;
 }
 
+std::vector<symbols::SourceFrame> Profile::functions_of(const Sample& sample) const {
+  std::vector<symbols::SourceFrame> functions;
+  for (const NamedFrame& frame : frames_of(sample))
+    functions.insert(functions.end(), frame.sources->begin(), frame.sources->end());
+  std::ranges::reverse(functions);
+  return functions;
+}
+
 std::string Profile::root_of(const Sample& sample) const {
   if (!has_several_ || sample.process == nullptr) return {};
   return fmt::format("{}-{}", one_line(sample.process->comm), sample.process->pid);

@@ -46,6 +46,9 @@ class Profile {
   /// Innermost first, without the allocator's own function and `operator new`; never empty.
   std::vector<NamedFrame> frames_of(const Sample& sample) const;
 
+  /// Each function of these, inlined ones too, outermost first.
+  std::vector<symbols::SourceFrame> functions_of(const Sample& sample) const;
+
   /// "server-4242" for formats that know nothing of processes, to be the outermost frame. Empty if there is only one.
   std::string root_of(const Sample& sample) const;
 

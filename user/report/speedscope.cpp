@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <map>
-#include <ranges>
 #include <tuple>
 
 #include "report/document.h"
@@ -30,7 +29,7 @@ class SpeedscopeFile {
     json_.Key("profiles");
     json_.StartArray();
     // What is held comes first: it is what the viewer opens.
-    for (const MetricInfo& info : std::views::reverse(kMetrics)) write_profile(info);
+    for (auto info = kMetrics.rbegin(); info != kMetrics.rend(); ++info) write_profile(*info);
     json_.EndArray();
     member("name", profile_.command);
     json_.Key("activeProfileIndex");
@@ -58,11 +57,8 @@ class SpeedscopeFile {
   std::vector<std::size_t> stack_of(const Sample& sample) {
     std::vector<std::size_t> stack;
     if (const std::string root = profile_.root_of(sample); !root.empty()) stack.push_back(number_of({root, "", 0}));
-    const std::vector<NamedFrame> frames = profile_.frames_of(sample);
-    for (const NamedFrame& frame : std::views::reverse(frames)) {
-      for (const symbols::SourceFrame& source : std::views::reverse(*frame.sources))
-        stack.push_back(number_of({source.function, source.file, source.line}));
-    }
+    for (const symbols::SourceFrame& source : profile_.functions_of(sample))
+      stack.push_back(number_of({source.function, source.file, source.line}));
     return stack;
   }
 
