@@ -81,7 +81,8 @@ Output:
                            '-' is standard output
   --color WHEN             auto, always or never
   -q, --quiet              errors only on standard error
-  -v, --verbose            say more; -vv says what libbpf says
+  -v, --verbose            say more, and show the frames of allocators and
+                           containers too; -vv says what libbpf says
 
 Other:
   --check                  what this kernel and these privileges allow; with

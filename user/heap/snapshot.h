@@ -13,6 +13,7 @@
 
 #include "heap/loss.h"
 #include "heap/stack.h"
+#include "heap/trend.h"
 
 namespace tracer::heap {
 
@@ -32,6 +33,7 @@ struct SiteTotals {
   std::uint64_t unverified_bytes = 0;
   std::uint64_t mean_age_ns = 0;  ///< mean age of the live blocks; 0 when there are none
   double live_variance = 0;       ///< square of the standard error of live_bytes(), in square bytes; 0: exact
+  Trend trend;                    ///< of the live bytes; see SiteHistories
 
   std::uint64_t live_objects() const { return alloc_objects - free_objects; }
   std::uint64_t live_bytes() const { return alloc_bytes - free_bytes; }

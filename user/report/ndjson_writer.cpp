@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_set>
 #include <utility>
 
@@ -71,6 +72,21 @@ void totals(JsonRecord& record, const heap::HeapCounters& from) {
       record.number(heap::stack_end_name(static_cast<heap::StackEnd>(i)), from.stack_ends[i]);
   }
   record.end_object();
+}
+
+/// How a leak came to be. Rates are missing where the site was observed too briefly.
+void verdict(JsonRecord& record, const heap::SiteTotals& site) {
+  const heap::Trend& trend = site.trend;
+  record.text("verdict", heap::course_name(trend.course));
+  if (trend.course != heap::Course::kUnknown) {
+    record.real("growth_bytes_per_s", trend.growth_bytes_per_s, 3);
+    record.real("growth_error_bytes_per_s", trend.growth_error, 3);
+  }
+  const auto allocs = static_cast<double>(std::max<std::uint64_t>(site.alloc_objects, 1));
+  record.real("freed_share", static_cast<double>(site.free_objects) / allocs, 6);
+  if (trend.freed_after_ns != 0) record.number("freed_after_ns", trend.freed_after_ns);
+  record.number("observed_ns", trend.observed_ns).number("quiet_ns", trend.quiet_ns);
+  record.number("peak_bytes", std::max(trend.peak_bytes, site.live_bytes())).numbers("stayed_bytes", trend.stayed);
 }
 
 class NdjsonWriter : public Writer {
@@ -334,6 +350,7 @@ Result<void> NdjsonWriter::write_leaks(const heap::Snapshot& snapshot, const hea
     record.number("mean_age_ns", site->mean_age_ns).number("alloc_objects_total", site->alloc_objects);
     record.number("free_objects_total", site->free_objects).flag("estimated", process.estimated);
     if (process.estimated) record.number("error_bytes", heap::standard_error(heap::leak_variance(*site)));
+    verdict(record, *site);
     if (Result<void> done = write(record); !done) return done;
   }
   return {};

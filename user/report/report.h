@@ -120,6 +120,7 @@ struct Context {
   StackLookup stack;
   symbols::Symbolizer* symbolizer = nullptr;
   unsigned top = 10;
+  bool folds = true;                  ///< people need not see frames of allocators, containers and program starts
   std::optional<std::regex> include;  ///< -I: a stack is shown if any of its functions or modules matches
   std::optional<std::regex> exclude;  ///< -X: … and none matches this
 };

@@ -4,26 +4,29 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/units.h"
 #include "heap/estimate.h"
+#include "report/plumbing.h"
 #include "report/text.h"
+#include "report/trend_text.h"
 
 namespace tracer::report {
-namespace {
+std::string heading_of(const Ranking& ranking, Rank rank) {
+  const bool grows =
+      rank == Rank::kLeaked && !ranking.shown.empty() && ranking.shown.front()->trend.course <= heap::Course::kRecycled;
+  return fmt::format("top {} of {}{}", ranking.shown.size(), counted(ranking.eligible, "stack"),
+                     grows ? ", growing ones first" : " by bytes");
+}
 
-/// Frames that every C++ program has between its own code and the allocator.
-bool is_plumbing(const symbols::SourceFrame& source) { return source.function.starts_with("operator new"); }
-
-}  // namespace
-
-void SiteText::add(TableText& text, const Sites& sites) const {
+void SiteText::add(TableText& text, const Sites& sites) {
   std::size_t number = 0;
   for (const heap::SiteTotals* site : sites.ranking.shown) add_site(text, ++number, *site, sites);
 }
 
-void SiteText::add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Sites& sites) const {
+void SiteText::add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Sites& sites) {
   const bool leaked = sites.rank == Rank::kLeaked;
   const std::uint64_t bytes = leaked ? site.leak_bytes() : site.live_bytes();
   const std::uint64_t objects = leaked ? site.leak_objects() : site.live_objects();
@@ -37,6 +40,11 @@ void SiteText::add_site(TableText& text, std::size_t number, const heap::SiteTot
               fmt::format("average {}{}", about, format_bytes(bytes / std::max<std::uint64_t>(objects, 1))),
               fmt::format("mean age {}{}", about, format_duration(site.mean_age_ns)),
               about + counted(site.alloc_objects, "allocation") + allocator_of(stack)});
+  std::vector<std::string> verdict = verdict_parts(site, sites.estimated);
+  if (!verdict.empty()) {
+    verdict.front() = fmt::format("      {}", verdict.front());
+    text.parts(verdict, site.trend.course == heap::Course::kGrowing ? Tone::kLoud : Tone::kPlain);
+  }
   add_frames(text, stack, sites.most_frames);
 }
 
@@ -50,25 +58,43 @@ std::string SiteText::allocator_of(const heap::Stack* stack) const {
   return name;
 }
 
-void SiteText::add_frames(TableText& text, const heap::Stack* stack, std::size_t most_frames) const {
+/// What is inlined has frames of its own. Frames begin with the allocator's caller.
+std::vector<SiteText::Line> SiteText::lines_of(const heap::Stack& stack) const {
+  std::vector<Line> lines;
+  const std::size_t first = !stack.frames.empty() && stack.frames[0].exact ? 1 : 0;
+  for (std::size_t i = first; i < stack.frames.size(); ++i) {
+    for (const symbols::SourceFrame& source : context_.symbolizer->symbolize(stack.frames[i]))
+      lines.push_back({&stack.frames[i], &source, lines.size() + 1});
+  }
+  return lines;
+}
+
+/// Leaves out what stands at both ends of many stacks, unless nothing would be left.
+void SiteText::fold(std::vector<Line>& lines) {
+  if (!context_.folds) return;
+  const auto own = [](auto is_plumbing) {
+    return [=](const Line& line) { return !is_plumbing(line.source->function); };
+  };
+  const auto first = std::ranges::find_if(lines, own(is_allocator_plumbing));
+  const auto last = std::find_if(lines.rbegin(), std::make_reverse_iterator(first), own(is_start_plumbing)).base();
+  if (first == last) return;
+  has_folded_ = has_folded_ || first != lines.begin() || last != lines.end();
+  lines = std::vector<Line>(first, last);
+}
+
+void SiteText::add_frames(TableText& text, const heap::Stack* stack, std::size_t most_frames) {
   if (stack == nullptr) return add_end(text, heap::StackEnd::kNotRecorded);
-  const std::size_t first = !stack->frames.empty() && stack->frames[0].exact ? 1 : 0;
-  bool is_own_code = false;
+  std::vector<Line> lines = lines_of(*stack);
+  fold(lines);
   bool is_uncertain = false;
-  std::size_t number = 0;
-  for (std::size_t i = first; i < stack->frames.size(); ++i) {
-    const heap::Frame& frame = stack->frames[i];
-    if (number >= most_frames) {
-      text.line(fmt::format("      ... {}", counted(stack->frames.size() - i, "more frame")), Tone::kFaint);
-      return;
-    }
-    if (frame.by_frame_pointer && !std::exchange(is_uncertain, true))
+  for (const Line& line : lines) {
+    const auto shown = static_cast<std::size_t>(&line - lines.data());
+    if (shown == most_frames)
+      return text.line(fmt::format("      ... {}", counted(lines.size() - shown, "more frame")), Tone::kFaint);
+    if (line.frame->by_frame_pointer && !std::exchange(is_uncertain, true))
       text.line("      (from here on by frame pointers: no call frame information)", Tone::kFaint);
-    for (const symbols::SourceFrame& source : context_.symbolizer->symbolize(frame)) {
-      is_own_code = is_own_code || !is_plumbing(source);
-      text.frame(++number, source, context_.symbolizer->module_path(frame.module),
-                 is_own_code ? Tone::kPlain : Tone::kFaint);
-    }
+    text.frame(line.number, *line.source, context_.symbolizer->module_path(line.frame->module),
+               is_allocator_plumbing(line.source->function) ? Tone::kFaint : Tone::kPlain);
   }
   add_end(text, stack->end);
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "heap/snapshot.h"
 #include "report/report.h"
@@ -14,6 +15,9 @@ namespace tracer::report {
 /// A periodic snapshot is for watching: the frames next to the allocation. The last report has all of them.
 inline constexpr std::size_t kPeriodicFrames = 6;
 inline constexpr std::size_t kAllFrames = static_cast<std::size_t>(-1);
+
+/// "top 3 of 12 stacks by bytes".
+std::string heading_of(const Ranking& ranking, Rank rank);
 
 /// Writes the stacks of a process into a table: what each holds, and its frames by name.
 class SiteText {
@@ -31,16 +35,29 @@ class SiteText {
     bool estimated;
     std::size_t most_frames;
   };
-  void add(TableText& text, const Sites& sites) const;
+  void add(TableText& text, const Sites& sites);
+
+  /// Whether frames were left out that are the same in every program.
+  bool has_folded() const { return has_folded_; }
 
  private:
-  void add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Sites& sites) const;
-  void add_frames(TableText& text, const heap::Stack* stack, std::size_t most_frames) const;
+  /// A frame of source code, and where it stands in its stack.
+  struct Line {
+    const heap::Frame* frame;
+    const symbols::SourceFrame* source;
+    std::size_t number;  ///< from 1 on
+  };
+  std::vector<Line> lines_of(const heap::Stack& stack) const;
+  void fold(std::vector<Line>& lines);
+
+  void add_site(TableText& text, std::size_t number, const heap::SiteTotals& site, const Sites& sites);
+  void add_frames(TableText& text, const heap::Stack* stack, std::size_t most_frames);
   void add_end(TableText& text, heap::StackEnd end) const;
   std::string allocator_of(const heap::Stack* stack) const;
 
   const Context& context_;
   unsigned max_stack_ = 0;
+  bool has_folded_ = false;
 };
 
 }  // namespace tracer::report

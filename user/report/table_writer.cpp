@@ -209,6 +209,8 @@ Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& 
   add_totals(text, snapshot);
   const bool is_estimated =
       snapshot.machine ? snapshot.machine->counters.estimated : sum_of(snapshot.processes).estimated;
+  if (sites_.has_folded())
+    text.line("  Frames of allocators, containers and program starts are hidden: see -v.", Tone::kFaint);
   if (is_estimated) text.line(what_estimates_are(), Tone::kFaint);
   add_notes(text);
   if (!snapshot.complete()) {
@@ -238,9 +240,8 @@ void TableWriter::add_leaks(TableText& text, const heap::Snapshot& snapshot, con
     text.line("");
     text.parts(
         {name_of(process), bytes_in_blocks(ranking.eligible_bytes, ranking.eligible_objects, leak_certainty(process)),
-         ranking.shown.empty()
-             ? counted(ranking.eligible, "stack") + ", none passes the filters"
-             : fmt::format("top {} of {} by bytes", ranking.shown.size(), counted(ranking.eligible, "stack"))},
+         ranking.shown.empty() ? counted(ranking.eligible, "stack") + ", none passes the filters"
+                               : heading_of(ranking, Rank::kLeaked)},
         Tone::kTitle);
     sites_.add(text, {ranking, Rank::kLeaked, process.estimated, kAllFrames});
   }

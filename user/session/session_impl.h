@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "heap/grouping.h"
+#include "heap/site_histories.h"
 #include "kernel/bpf_object.h"
 #include "kernel/mapping_events.h"
 #include "library/library_cache.h"
@@ -130,6 +131,7 @@ class Session {
   void take_snapshot();
   void take_periodic_snapshot();
   heap::Snapshot build_snapshot(std::uint64_t t_ns);
+  void sample_sites();
   Result<void> finish();
   void end_recording();
   std::jthread detach();
@@ -198,6 +200,8 @@ class Session {
   std::uint64_t generation_ns_ = 0;
   std::uint64_t last_generation_ns_ = 0;
   std::uint64_t last_sweep_ns_ = 0;
+  heap::SiteHistories histories_;
+  std::uint64_t next_sample_ns_ = 0;  ///< of the sites of processes
   std::uint64_t snapshots_ = 0;
   int stop_signals_ = 0;
   std::string stop_reason_;

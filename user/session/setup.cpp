@@ -78,6 +78,7 @@ Result<void> Session::open_outputs() {
   context.stack = [this](heap::StackId id) { return resolver_ ? resolver_->find(id) : nullptr; };
   context.symbolizer = &symbolizer_;
   context.top = config_.top;
+  context.folds = log::level() < log::Level::kVerbose;
   context.include = to_regex(config_.include);
   context.exclude = to_regex(config_.exclude);
   Result<Outputs> outputs = Outputs::open(config_, context);
@@ -227,6 +228,11 @@ Result<void> Session::start_timers() {
   generation_ns_ = std::max(config_.older_ns / TR_GENERATIONS_PER_OLDER, tick_ns);
   last_generation_ns_ = monotonic_ns();
   if (Result<void> added = loop_->add_timer(tick_ns, [this] { tick(); }); !added) return added;
+  // Of a whole machine the snapshots must do.
+  if (!config_.all) {
+    Result<void> added = loop_->add_timer(heap::SiteHistories::kFirstSpacingNs, [this] { sample_sites(); });
+    if (!added) return added;
+  }
   if (!config_.command.empty() && !config_.interval_given) return {};
   return loop_->add_timer(config_.interval_ns, [this] { take_periodic_snapshot(); });
 }
