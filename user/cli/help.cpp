@@ -59,6 +59,8 @@ What is shown:
   -X, --exclude REGEX      no stacks with a function or module that matches
   --no-inline              leave out inlined frames
   --no-demangle            names as in the symbol table
+  --debuginfod[=URLS]      fetch debug information that is not installed, at
+                           the end of the run (default URLs: DEBUGINFOD_URLS)
 
 What is recorded:
   -s, --sample SIZE        record one allocation in SIZE bytes, at random, and

@@ -39,6 +39,7 @@ struct Raw {
   std::string include, exclude, backend = "auto", color = "auto", call_graph = "dwarf";
   RawMachine machine;
   bool all = false, follow = false, no_follow = false, check = false, help = false, version = false;
+  std::string debuginfod;
   bool quiet = false, no_inline = false, no_demangle = false;
   int verbose = 0;
 };
@@ -80,6 +81,8 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--color", raw.color);
   app.add_flag("--no-inline", raw.no_inline);
   app.add_flag("--no-demangle", raw.no_demangle);
+  // A flag, so that it takes no word behind it; {} names what it is without a value.
+  app.add_flag("--debuginfod{environment}", raw.debuginfod);
   app.add_option("--call-graph", raw.call_graph);
   app.add_option("--max-stack", raw.max_stack);
   app.add_option("--max-memory", raw.max_memory);
@@ -299,7 +302,9 @@ Error unknown_option(const CLI::App& app, std::string_view word) {
 Result<void> check_values(const CLI::App& app) {
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& value : option->results()) {
-      if (!takes_value(*option) && value != "true") return usage(fmt::format("{} takes no value", option->get_name()));
+      // Names with a default in braces are flags that may have a value.
+      const bool may_have_one = takes_value(*option) || !option->get_fnames().empty();
+      if (!may_have_one && value != "true") return usage(fmt::format("{} takes no value", option->get_name()));
       if (value.empty()) return usage(fmt::format("{}: an empty value", option->get_name()));
     }
   }
@@ -363,6 +368,7 @@ Result<Options> parse_options(int argc, const char* const* argv) {
   config.exclude = raw.exclude;
   config.inlines = !raw.no_inline;
   config.demangle = !raw.no_demangle;
+  if (!raw.debuginfod.empty()) config.debuginfod = raw.debuginfod == "environment" ? "" : raw.debuginfod;
   return options;
 }
 

@@ -12,6 +12,7 @@
 #include "report/machine_json.h"
 #include "report/report.h"
 #include "report/site_view.h"
+#include "report/symbol_notes.h"
 #include "report/totals.h"
 
 namespace tracer::report {
@@ -238,6 +239,9 @@ Result<void> NdjsonWriter::finish(const heap::Snapshot& snapshot, const Summary&
   if (Result<void> done = write_machine(snapshot, snapshot.processes.size()); !done) return done;
   for (const heap::ProcessSnapshot& process : snapshot.processes) {
     if (Result<void> done = write_leaks(snapshot, process); !done) return done;
+  }
+  for (const Diagnostic& note : symbol_notes(*context_.symbolizer, snapshot)) {
+    if (Result<void> done = diagnostic(note); !done) return done;
   }
   return write_summary(snapshot, summary);
 }

@@ -11,6 +11,7 @@
 #include "report/report.h"
 #include "report/site_text.h"
 #include "report/site_view.h"
+#include "report/symbol_notes.h"
 #include "report/table_text.h"
 #include "report/text.h"
 #include "report/totals.h"
@@ -212,6 +213,7 @@ Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& 
   if (sites_.has_folded())
     text.line("  Frames of allocators, containers and program starts are hidden: see -v.", Tone::kFaint);
   if (is_estimated) text.line(what_estimates_are(), Tone::kFaint);
+  for (const Diagnostic& note : symbol_notes(*context_.symbolizer, snapshot)) (void)diagnostic(note);
   add_notes(text);
   if (!snapshot.complete()) {
     text.line("");

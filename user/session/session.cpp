@@ -114,6 +114,8 @@ Result<void> Session::finish() {
     log::verbose("{} allocator calls inside of other allocator calls were counted with these", nested);
   if (log::level() >= log::Level::kVerbose)
     log::verbose("{} blocks in the table of live blocks", format_count(object_->block_count()));
+  // Nothing waits for us any more.
+  symbolizer_.use(std::move(debuginfod_));
   const heap::Snapshot snapshot = build_snapshot(end_ns);
   const report::Summary summary{stop_reason_, start_ns_ + end_ns - began_ns_, pauses_, paused_ns()};
   write([&](report::Writer& writer) { return writer.finish(snapshot, summary); });

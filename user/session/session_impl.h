@@ -67,6 +67,7 @@ class Session {
   void refresh_changed();
   void learn();
   void settle_ended(bool is_over);
+  void name_generated_code(const heap::Stack& stack);
   bool lacks_answers(const heap::Stack& stack);
   void count_unanswered();
   void go_on(pid_t pid, std::uint32_t holds);
@@ -153,6 +154,7 @@ class Session {
   const Config config_;
   std::optional<Control> control_;
   symbols::Symbolizer symbolizer_;
+  std::unique_ptr<symbols::Debuginfod> debuginfod_;  ///< until the end, when the symbolizer gets it
   std::optional<Outputs> outputs_;
   std::optional<EventLoop> loop_;
   kernel::Backend backend_ = kernel::Backend::kMulti;

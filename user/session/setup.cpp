@@ -74,6 +74,11 @@ Result<void> Session::open_control() {
 }
 
 Result<void> Session::open_outputs() {
+  if (config_.debuginfod) {
+    auto debuginfod = symbols::Debuginfod::open(*config_.debuginfod);
+    if (!debuginfod) return std::move(debuginfod).error();
+    debuginfod_ = std::move(debuginfod).value();
+  }
   report::Context context;
   context.stack = [this](heap::StackId id) { return resolver_ ? resolver_->find(id) : nullptr; };
   context.symbolizer = &symbolizer_;

@@ -104,7 +104,7 @@ std::set<std::string> names_in_parser() {
   std::set<std::string> names;
   for (std::sregex_iterator at(source.begin(), source.end(), declaration), end; at != end; ++at) {
     std::istringstream list((*at)[1]);
-    for (std::string name; std::getline(list, name, ',');) names.insert(name);
+    for (std::string name; std::getline(list, name, ',');) names.insert(name.substr(0, name.find('{')));
   }
   return names;
 }
@@ -500,6 +500,14 @@ TEST(OptionsTest, SurvivesGarbage) {
   }
   EXPECT_GT(refused, kRounds / 10);
   EXPECT_LT(refused, kRounds);
+}
+
+TEST(OptionsTest, AsksServersForDebugFilesOnlyOnRequest) {
+  EXPECT_FALSE(parse({"-p", "1"})->config.debuginfod);
+  EXPECT_EQ(parse({"--debuginfod", "-p", "1"})->config.debuginfod, "");
+  EXPECT_EQ(parse({"--debuginfod=http://a http://b", "-p", "1"})->config.debuginfod, "http://a http://b");
+  // It takes no word that stands behind it.
+  EXPECT_EQ(parse({"--debuginfod", "--", "ls"})->config.command, std::vector<std::string>{"ls"});
 }
 
 TEST(HelpTest, ListsTheOptionsThatTheParserKnowsAndNoOthers) {
