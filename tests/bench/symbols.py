@@ -13,7 +13,7 @@ import time
 
 ADDRESSES = 100_000
 LLVM = pathlib.Path("/usr/lib/x86_64-linux-gnu/libLLVM-14.so.1")
-LIMIT = 600  # seconds; addr2line takes longer on a file with much debug information
+LIMIT = 120  # seconds; addr2line takes longer on a file with much debug information
 
 
 def code_of(path):

@@ -10,7 +10,7 @@ from harness import Case, Target, fixture
 class NamesTest(Case):
     def test_generated_code_has_the_names_of_its_perf_map(self):
         target = Target(self, [fixture("jit")])
-        tracer = self.attach(target)
+        tracer = self.attach(target, "--older", "0")
         target.work()
         records = tracer.stop()
         self.assertEqual(tracer.status, 0, tracer.err.seen)
@@ -25,7 +25,7 @@ class NamesTest(Case):
         subprocess.run(["strip", "-o", program, fixture("jit")], check=True)
         target = Target(self, [str(program)])
         table = self.folder / "run.txt"
-        tracer = self.attach(target, "-o", "-", "-o", table)
+        tracer = self.attach(target, "--older", "0", "-o", "-", "-o", table)
         target.work()
         records = tracer.stop()
         self.assertEqual(target.finish(), 0)

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <regex>
+
 #include "other_tools.h"
 #include "program.h"
 #include "symbols/symbolizer.h"
@@ -60,6 +62,13 @@ std::vector<std::uint64_t> instructions_of(const std::string& path, const std::s
   return addresses;
 }
 
+/// The tools call a copy of a function that the compiler made by the name of the copy, "f.isra.0": tracer by its own.
+std::vector<std::string> without_clones(std::vector<std::string> frames) {
+  static const std::regex kClone("\\.(isra|constprop|part|cold)(\\.[0-9]+)? at ");
+  for (std::string& frame : frames) frame = std::regex_replace(frame, kClone, " at ");
+  return frames;
+}
+
 void expect_same(const std::string& tool, const std::string& path, const std::vector<std::uint64_t>& addresses) {
   ASSERT_GT(addresses.size(), 100U);
   FramesByAddress expected = frames_by(tool, path, addresses);
@@ -70,7 +79,7 @@ void expect_same(const std::string& tool, const std::string& path, const std::ve
   for (const std::uint64_t address : addresses) {
     std::vector<std::string> frames;
     for (const SourceFrame& frame : symbolizer.symbolize({0, 0, address, true})) frames.push_back(line_of(frame));
-    EXPECT_EQ(frames, expected[address]) << fmt::format("{} at {:#x}", tool, address);
+    EXPECT_EQ(frames, without_clones(expected[address])) << fmt::format("{} at {:#x}", tool, address);
     if (frames.size() > 3) ++deep;
   }
   EXPECT_GT(deep, 5U);
@@ -84,11 +93,12 @@ TEST(SameAsToolsTest, NamesEveryInstructionAsLlvmSymbolizerDoes) {
 }
 
 TEST(SameAsToolsTest, NamesEveryInstructionOfARustLibraryAsBothToolsDo) {
-  for (const char* mangling : {"legacy", "v0"}) {
+  for (const char* mangling : {"", "-C symbol-mangling-version=v0 "}) {
     TempDirectory directory;
     write_file(directory / "shop.rs", kRustSource);
-    run("cd " + directory.path() + " && RUSTC_BOOTSTRAP=1 /usr/bin/rustc --crate-type cdylib -g -C opt-level=2 " +
-        "-Z symbol-mangling-version=" + mangling + " -C link-arg=-Wl,--build-id shop.rs -o libshop.so");
+    run("cd " + directory.path() + " && /usr/bin/rustc --crate-type cdylib -g -C opt-level=2 " + mangling +
+        // Far from 0, where the dead code that the linker dropped leaves its lines, which both tools believe.
+        "-C link-arg=-Wl,--build-id,-Ttext-segment=0x40000000 shop.rs -o libshop.so");
     const std::string path = directory / "libshop.so";
     const std::vector<std::uint64_t> addresses = instructions_of(path, "rust_entry|4shop.*(weight|twice)");
     expect_same("addr2line", path, addresses);
