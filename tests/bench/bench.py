@@ -15,6 +15,7 @@ import tempfile
 
 import instruments
 import loading
+import symbols
 import machine
 from instruments import Failed, Floor, Pairs, Tracer
 
@@ -161,7 +162,7 @@ def print_table(bench):
         print(f"{name:<27}{value:>8.1f}   {verdict:<7}{says}")
 
 
-def print_json(bench, loaded, whole):
+def print_json(bench, loaded, whole, names):
     cases = {
         name: {"median_ns": statistics.median(values), "lowest_ns": min(values), "highest_ns": max(values), "ns": values}
         for name, values in bench.samples.items()
@@ -170,7 +171,8 @@ def print_json(bench, loaded, whole):
     ratios = [{"name": name, "value": value, "met": met} for name, value, met, _ in bench.ratios()]
     walks = {name: value for name, value, _, _ in bench.walks()}
     print(json.dumps({"cases": cases, "ratios": ratios, "walks_ns": walks, "skipped": bench.skipped,
-                      "probes": bench.floor, "loading": loaded, "machine": whole}, indent=2))
+                      "probes": bench.floor, "loading": loaded, "machine": whole,
+                      "names": names}, indent=2))
 
 
 def parse_arguments():
@@ -200,12 +202,18 @@ def main():
         whole = machine.measure(bench.build)
     except (Failed, OSError, subprocess.SubprocessError) as failure:
         sys.exit(f"bench: the whole machine: {failure}")
+    try:
+        names = symbols.measure_all(bench.build)
+    except (OSError, ValueError, subprocess.SubprocessError) as failure:
+        sys.exit(f"bench: names: {failure}")
     if arguments.json:
-        print_json(bench, loaded, whole)
+        print_json(bench, loaded, whole, names)
     else:
         print_table(bench)
         loading.print_lines(loaded)
         machine.print_lines(whole)
+        for measured in names:
+            symbols.print_lines(measured)
     missed = [met is False for _, _, met, _ in bench.ratios()] + [not met for _, _, _, met in machine.targets(whole)]
     if arguments.check and any(missed):
         sys.exit(1)

@@ -69,6 +69,8 @@ What is shown:
   -X, --exclude REGEX      no stacks with a function or module that matches
   --no-inline              leave out inlined frames
   --no-demangle            names as in the symbol table
+  --debuginfod[=URLS]      fetch debug information that is not installed, at
+                           the end of the run (default URLs: DEBUGINFOD_URLS)
 
 What is recorded:
   -s, --sample SIZE        record one allocation in SIZE bytes, at random, and
@@ -108,7 +110,8 @@ Output:
                            alloc_space or alloc_objects
   --color WHEN             auto, always or never
   -q, --quiet              errors only on standard error
-  -v, --verbose            say more; -vv says what libbpf says
+  -v, --verbose            say more, and show the frames of allocators and
+                           containers too; -vv says what libbpf says
 
 Other:
   --check                  what this kernel and these privileges allow; with

@@ -40,6 +40,7 @@ struct Raw {
   RawMachine machine;
   RawAllocators allocators;
   bool all = false, follow = false, no_follow = false, check = false, help = false, version = false;
+  std::string debuginfod;
   bool quiet = false, no_inline = false, no_demangle = false;
   int verbose = 0;
 };
@@ -83,6 +84,8 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--family", raw.allocators.families)->allow_extra_args(false);
   app.add_option("--no-family", raw.allocators.no_families)->allow_extra_args(false);
   app.add_option("--allocator", raw.allocators.own)->allow_extra_args(false);
+  // A flag, so that it takes no word behind it; {} names what it is without a value.
+  app.add_flag("--debuginfod{environment}", raw.debuginfod);
   app.add_option("--call-graph", raw.call_graph);
   app.add_option("--max-stack", raw.max_stack);
   app.add_option("--events", raw.events)->allow_extra_args(false);
@@ -280,7 +283,9 @@ Error unknown_option(const CLI::App& app, std::string_view word) {
 Result<void> check_values(const CLI::App& app) {
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& value : option->results()) {
-      if (!takes_value(*option) && value != "true") return usage(fmt::format("{} takes no value", option->get_name()));
+      // Names with a default in braces are flags that may have a value.
+      const bool may_have_one = takes_value(*option) || !option->get_fnames().empty();
+      if (!may_have_one && value != "true") return usage(fmt::format("{} takes no value", option->get_name()));
       if (value.empty()) return usage(fmt::format("{}: an empty value", option->get_name()));
     }
   }
@@ -357,6 +362,7 @@ Result<Options> parse_options(int argc, const char* const* argv) {
   config.exclude = raw.exclude;
   config.inlines = !raw.no_inline;
   config.demangle = !raw.no_demangle;
+  if (!raw.debuginfod.empty()) config.debuginfod = raw.debuginfod == "environment" ? "" : raw.debuginfod;
   return options;
 }
 

@@ -13,6 +13,7 @@
 
 #include "heap/loss.h"
 #include "heap/stack.h"
+#include "heap/trend.h"
 
 namespace tracer::heap {
 
@@ -34,6 +35,7 @@ struct SiteTotals {
   double live_variance = 0;         ///< square of the standard error of live_bytes(), in square bytes; 0: exact
   std::uint64_t mapped_bytes = 0;   ///< accessible memory that is mapped from here, not for an allocator
   std::uint64_t touched_bytes = 0;  ///< pages that were touched for the first time from here
+  Trend trend;                      ///< of the live bytes; see SiteHistories
 
   std::uint64_t live_objects() const { return alloc_objects - free_objects; }
   std::uint64_t live_bytes() const { return alloc_bytes - free_bytes; }

@@ -45,6 +45,7 @@ struct Frame {
   std::uint64_t module_address = 0;  ///< address as the file's symbol table counts (ELF vaddr); not decremented
   bool exact = false;  ///< true: an instruction's own address; false: a return address, name the caller at -1
   bool by_frame_pointer = false;  ///< found where nothing but a frame pointer was left to follow
+  std::int32_t pid = 0;           ///< of code that belongs to no file: of which process it is; else 0
 };
 
 /// A call stack, innermost frame (the allocator function) first.

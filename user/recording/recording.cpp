@@ -40,6 +40,31 @@ heap::SiteTotals site_of(const Fields& record) {
   return site;
 }
 
+heap::Course course_named(const std::string& name, const Fields& record) {
+  for (std::size_t i = 0; i < heap::kCourseCount; ++i) {
+    const auto course = static_cast<heap::Course>(i);
+    if (name == heap::course_name(course)) return course;
+  }
+  record.complain("'course' is not known");
+  return heap::Course::kUnknown;
+}
+
+heap::Trend trend_of(const Fields& record) {
+  heap::Trend trend;
+  trend.course = course_named(record.text("course"), record);
+  trend.growth_bytes_per_s = record.real_or("growth_bytes_per_s", 0);
+  trend.growth_error = record.real_or("growth_error_bytes_per_s", 0);
+  trend.observed_ns = record.count("observed_ns");
+  trend.quiet_ns = record.count_or("quiet_ns", 0);
+  trend.peak_bytes = record.count_or("peak_bytes", 0);
+  trend.freed_after_ns = record.count_or("freed_after_ns", 0);
+  std::size_t i = 0;
+  record.each("stayed_bytes", [&](const rapidjson::Value& value) {
+    if (value.IsUint64() && i < trend.stayed.size()) trend.stayed[i++] = value.GetUint64();
+  });
+  return trend;
+}
+
 void read_counters(const Fields& record, heap::HeapCounters& counters) {
   counters.live_bytes = record.count("live_bytes");
   counters.live_objects = record.count("live_objects");
@@ -254,6 +279,7 @@ Result<void> Recording::read_site(const Fields& record) {
   site.young_bytes = record.count_or("young_bytes", 0);
   site.mean_age_ns = record.count_or("mean_age_ns", 0);
   site.live_variance = record.real_or("live_variance", 0);
+  if (record.has("trend")) site.trend = trend_of(record.object("trend"));
   const std::int32_t pid = record.small("pid");
   if (!record.is_good()) return {};
   if (current_ == nullptr || current_->process.pid != pid) {

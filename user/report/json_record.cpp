@@ -42,6 +42,13 @@ JsonRecord& JsonRecord::real(const char* name, double value) {
   return *this;
 }
 
+JsonRecord& JsonRecord::real(const char* name, double value, int decimals) {
+  const std::string digits = fmt::format("{:.{}f}", value, decimals);
+  writer_.Key(name);
+  writer_.RawValue(digits.data(), digits.size(), rapidjson::kNumberType);
+  return *this;
+}
+
 JsonRecord& JsonRecord::flag(const char* name, bool value) {
   writer_.Key(name);
   writer_.Bool(value);
@@ -56,6 +63,12 @@ JsonRecord& JsonRecord::null(const char* name) {
 
 JsonRecord& JsonRecord::address(const char* name, std::uint64_t value) {
   return text(name, fmt::format("{:#x}", value));
+}
+
+JsonRecord& JsonRecord::numbers(const char* name, std::span<const std::uint64_t> values) {
+  begin_array(name);
+  for (const std::uint64_t value : values) writer_.Uint64(value);
+  return end_array();
 }
 
 JsonRecord& JsonRecord::texts(const char* name, const std::vector<std::string>& values) {

@@ -5,6 +5,7 @@
 #include <rapidjson/writer.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,10 +23,13 @@ class JsonRecord {
   JsonRecord& number(const char* name, std::uint64_t value);
   JsonRecord& integer(const char* name, std::int64_t value);
   JsonRecord& real(const char* name, double value);
+  /// With `decimals` digits behind the point.
+  JsonRecord& real(const char* name, double value, int decimals);
   JsonRecord& flag(const char* name, bool value);
   JsonRecord& null(const char* name);
   /// "0x7f…": addresses are strings, because JSON numbers above 2^53 lose digits in many readers.
   JsonRecord& address(const char* name, std::uint64_t value);
+  JsonRecord& numbers(const char* name, std::span<const std::uint64_t> values);
   JsonRecord& texts(const char* name, const std::vector<std::string>& values);
   /// A point in Unix time, in seconds with six decimals.
   JsonRecord& time(const char* name, std::uint64_t unix_us);

@@ -181,9 +181,8 @@ void MachineTable::add_stacks(TableText& text, const std::vector<heap::Group>& g
     text.line("");
     text.parts(
         {describe(process), bytes_in_blocks(ranking.eligible_bytes, ranking.eligible_objects, {process.estimated, 0}),
-         ranking.shown.empty()
-             ? counted(ranking.eligible, "stack") + ", none passes the filters"
-             : fmt::format("top {} of {} by bytes", ranking.shown.size(), counted(ranking.eligible, "stack"))},
+         ranking.shown.empty() ? counted(ranking.eligible, "stack") + ", none passes the filters"
+                               : heading_of(ranking, rank)},
         Tone::kTitle);
     sites_.add(text, {ranking, rank, process.estimated, most_frames});
   }

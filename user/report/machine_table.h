@@ -22,7 +22,7 @@ namespace tracer::report {
 /// `context`, `view` and `sites` outlive it. Remembers the last snapshot for the rates.
 class MachineTable {
  public:
-  MachineTable(const Context& context, SiteView& view, const SiteText& sites, heap::GroupBy by)
+  MachineTable(const Context& context, SiteView& view, SiteText& sites, heap::GroupBy by)
       : context_(context), view_(view), sites_(sites), by_(by), rates_(by) {}
 
   /// A periodic snapshot, with rates since the one before; `columns` as in TableStyle.
@@ -41,7 +41,7 @@ class MachineTable {
 
   const Context& context_;
   SiteView& view_;
-  const SiteText& sites_;
+  SiteText& sites_;
   heap::GroupBy by_;
   heap::RateTracker rates_;
 };

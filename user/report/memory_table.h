@@ -12,7 +12,7 @@ namespace tracer::report {
 class MemoryTable {
  public:
   /// All outlive it.
-  MemoryTable(SiteView& view, const SiteText& sites) : view_(view), sites_(sites) {}
+  MemoryTable(SiteView& view, SiteText& sites) : view_(view), sites_(sites) {}
 
   /// The stacks that have mapped or touched most, of each process.
   void add_stacks(TableText& text, const heap::Snapshot& snapshot, std::size_t most_frames) const;
@@ -23,7 +23,7 @@ class MemoryTable {
   void add_process(TableText& text, const heap::ProcessSnapshot& process, Rank rank, std::size_t most_frames) const;
 
   SiteView& view_;
-  const SiteText& sites_;
+  SiteText& sites_;
 };
 
 }  // namespace tracer::report

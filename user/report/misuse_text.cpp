@@ -39,7 +39,7 @@ std::string what_happened(const heap::Anomaly& anomaly) {
   return block;
 }
 
-void add_misuse(TableText& text, const SiteText& sites, const heap::Anomaly& anomaly, std::size_t number) {
+void add_misuse(TableText& text, SiteText& sites, const heap::Anomaly& anomaly, std::size_t number) {
   text.parts({fmt::format("{:>4}. {}", number, what_happened(anomaly)), counted(anomaly.count, "time"),
               fmt::format("first at {:#x}", anomaly.address)});
   text.line("      freed by", Tone::kFaint);
@@ -68,7 +68,7 @@ const char* anomaly_name(heap::Anomaly::Type type) {
 
 const char* kind_name(heap::BlockKind kind) { return kKinds[static_cast<std::size_t>(kind)].name; }
 
-void add_misuses(TableText& text, const SiteText& sites, const heap::Snapshot& snapshot) {
+void add_misuses(TableText& text, SiteText& sites, const heap::Snapshot& snapshot) {
   for (const heap::ProcessSnapshot& process : snapshot.processes) {
     if (process.anomalies.empty()) continue;
     text.line("");

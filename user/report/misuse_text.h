@@ -13,6 +13,6 @@ const char* anomaly_name(heap::Anomaly::Type type);
 const char* kind_name(heap::BlockKind kind);
 
 /// Misuses of all processes, with the stacks that tell where; nothing where there are none.
-void add_misuses(TableText& text, const SiteText& sites, const heap::Snapshot& snapshot);
+void add_misuses(TableText& text, SiteText& sites, const heap::Snapshot& snapshot);
 
 }  // namespace tracer::report

@@ -20,6 +20,8 @@ class Names {
   virtual const std::string& module_path(heap::ModuleId id) const = 0;
   /// Lower-case hex; empty where the file has none.
   virtual const std::string& module_build_id(heap::ModuleId id) const = 0;
+  /// What has no names or lines, and why; of a recording that is among its diagnostics.
+  virtual std::vector<symbols::Lack> lacks() const { return {}; }
 };
 
 /// Names from files. The symbolizer outlives it.
@@ -32,6 +34,7 @@ class FileNames final : public Names {
   }
   const std::string& module_path(heap::ModuleId id) const override { return symbolizer_.module_path(id); }
   const std::string& module_build_id(heap::ModuleId id) const override { return symbolizer_.module_build_id(id); }
+  std::vector<symbols::Lack> lacks() const override { return symbolizer_.lacks(); }
 
  private:
   symbols::Symbolizer& symbolizer_;

@@ -5,7 +5,6 @@
 #include <array>
 #include <map>
 #include <tuple>
-
 #include <unordered_set>
 #include <utility>
 
@@ -16,6 +15,7 @@
 #include "report/misuse_text.h"
 #include "report/report.h"
 #include "report/site_view.h"
+#include "report/symbol_notes.h"
 #include "report/totals.h"
 
 namespace tracer::report {
@@ -81,6 +81,36 @@ void totals(JsonRecord& record, const heap::HeapCounters& from) {
 Context for_profiles(Context context) {
   context.top = context.profile_top;
   return context;
+}
+
+/// How a leak came to be. Rates are missing where the site was observed too briefly.
+void verdict(JsonRecord& record, const heap::SiteTotals& site) {
+  const heap::Trend& trend = site.trend;
+  record.text("verdict", heap::course_name(trend.course));
+  if (trend.course != heap::Course::kUnknown) {
+    record.real("growth_bytes_per_s", trend.growth_bytes_per_s, 3);
+    record.real("growth_error_bytes_per_s", trend.growth_error, 3);
+  }
+  const auto allocs = static_cast<double>(std::max<std::uint64_t>(site.alloc_objects, 1));
+  record.real("freed_share", static_cast<double>(site.free_objects) / allocs, 6);
+  if (trend.freed_after_ns != 0) record.number("freed_after_ns", trend.freed_after_ns);
+  record.number("observed_ns", trend.observed_ns).number("quiet_ns", trend.quiet_ns);
+  record.number("peak_bytes", std::max(trend.peak_bytes, site.live_bytes())).numbers("stayed_bytes", trend.stayed);
+}
+
+/// All of what was judged, to be judged by later; missing where nothing was.
+void add_trend(JsonRecord& record, const heap::Trend& trend) {
+  if (trend.observed_ns == 0) return;
+  record.begin_object("trend")
+      .text("course", heap::course_name(trend.course))
+      .real("growth_bytes_per_s", trend.growth_bytes_per_s)
+      .real("growth_error_bytes_per_s", trend.growth_error)
+      .number("observed_ns", trend.observed_ns)
+      .number("quiet_ns", trend.quiet_ns)
+      .number("peak_bytes", trend.peak_bytes)
+      .number("freed_after_ns", trend.freed_after_ns)
+      .numbers("stayed_bytes", trend.stayed)
+      .end_object();
 }
 
 class NdjsonWriter : public Writer {
@@ -255,6 +285,9 @@ Result<void> NdjsonWriter::finish(const heap::Snapshot& snapshot, const Summary&
   if (Result<void> done = write_machine(snapshot, snapshot.processes.size()); !done) return done;
   for (const heap::ProcessSnapshot& process : snapshot.processes) {
     if (Result<void> done = write_leaks(snapshot, process); !done) return done;
+  }
+  for (const Diagnostic& note : symbol_notes(*context_.symbolizer, snapshot)) {
+    if (Result<void> done = diagnostic(note); !done) return done;
   }
   return write_summary(snapshot, summary);
 }
@@ -437,6 +470,7 @@ Result<void> NdjsonWriter::write_sites(const heap::ProcessSnapshot& process) {
         .number("unverified_objects", site->unverified_objects)
         .number("mean_age_ns", site->mean_age_ns);
     if (process.estimated) record.real("live_variance", site->live_variance);
+    add_trend(record, site->trend);
     if (Result<void> done = write(record); !done) return done;
   }
   return {};
@@ -470,6 +504,7 @@ Result<void> NdjsonWriter::write_leaks(const heap::Snapshot& snapshot, const hea
     record.number("mean_age_ns", site->mean_age_ns).number("alloc_objects_total", site->alloc_objects);
     record.number("free_objects_total", site->free_objects).flag("estimated", process.estimated);
     if (process.estimated) record.number("error_bytes", heap::standard_error(heap::leak_variance(*site)));
+    verdict(record, *site);
     if (Result<void> done = write(record); !done) return done;
   }
   return {};

@@ -126,6 +126,7 @@ struct Context {
   Names* symbolizer = nullptr;
   unsigned top = 10;
   unsigned profile_top = 0;  ///< the same for profiles, and for what NDJSON holds to make them from; 0: all stacks
+  bool folds = true;         ///< people need not see frames of allocators, containers and program starts
   std::optional<std::regex> include;  ///< -I: a stack is shown if any of its functions or modules matches
   std::optional<std::regex> exclude;  ///< -X: … and none matches this
   std::shared_ptr<const heap::Suppressions> suppressions;  ///< leaks that are not reported; nullptr: none

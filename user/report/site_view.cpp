@@ -19,6 +19,16 @@ bool found_in(const std::regex& pattern, std::string_view text) {
   }
 }
 
+/// Sites by how much they look like leaks: see heap::Course. Those that grow come by what they gain at least; a rate
+/// that is less than two standard errors from nothing is nothing.
+std::tuple<int, double> innocence_of(const heap::SiteTotals& site, Rank rank) {
+  const heap::Trend& trend = site.trend;
+  if (rank != Rank::kLeaked) return {};
+  const bool grows = trend.course <= heap::Course::kRecycled;
+  return {static_cast<int>(trend.course),
+          grows ? -std::max(trend.growth_bytes_per_s - 2 * trend.growth_error, 0.0) : 0.0};
+}
+
 std::uint64_t objects_of(const heap::SiteTotals& site, Rank rank) {
   if (rank == Rank::kMapped || rank == Rank::kTouched) return 0;
   return rank == Rank::kLeaked ? site.leak_objects() : site.live_objects();
@@ -53,7 +63,8 @@ Ranking SiteView::rank(const heap::ProcessSnapshot& process, Rank rank, unsigned
   ranking.eligible = sites.size();
   // The id comes last so that equal stacks keep their order from one report to the next.
   const auto key = [rank](const heap::SiteTotals* site) {
-    return std::tuple(~ranked_bytes(*site, rank), ~objects_of(*site, rank), ~site->alloc_bytes, site->stack_id);
+    return std::tuple(innocence_of(*site, rank), ~ranked_bytes(*site, rank), ~objects_of(*site, rank),
+                      ~site->alloc_bytes, site->stack_id);
   };
   std::ranges::sort(sites, {}, key);
   if (most == 0 || (context_.top != 0 && context_.top < most)) most = context_.top;

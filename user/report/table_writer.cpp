@@ -13,6 +13,7 @@
 #include "report/report.h"
 #include "report/site_text.h"
 #include "report/site_view.h"
+#include "report/symbol_notes.h"
 #include "report/table_text.h"
 #include "report/text.h"
 #include "report/totals.h"
@@ -220,7 +221,10 @@ Result<void> TableWriter::finish(const heap::Snapshot& snapshot, const Summary& 
   add_totals(text, snapshot);
   const bool is_estimated =
       snapshot.machine ? snapshot.machine->counters.estimated : sum_of(snapshot.processes).estimated;
+  if (sites_.has_folded())
+    text.line("  Frames of allocators, containers and program starts are hidden: see -v.", Tone::kFaint);
   if (is_estimated) text.line(what_estimates_are(), Tone::kFaint);
+  for (const Diagnostic& note : symbol_notes(*context_.symbolizer, snapshot)) (void)diagnostic(note);
   add_notes(text);
   if (!snapshot.complete()) {
     text.line("");
@@ -249,9 +253,8 @@ void TableWriter::add_leaks(TableText& text, const heap::Snapshot& snapshot, con
     text.line("");
     text.parts(
         {name_of(process), bytes_in_blocks(ranking.eligible_bytes, ranking.eligible_objects, leak_certainty(process)),
-         ranking.shown.empty()
-             ? counted(ranking.eligible, "stack") + ", none passes the filters"
-             : fmt::format("top {} of {} by bytes", ranking.shown.size(), counted(ranking.eligible, "stack"))},
+         ranking.shown.empty() ? counted(ranking.eligible, "stack") + ", none passes the filters"
+                               : heading_of(ranking, Rank::kLeaked)},
         Tone::kTitle);
     sites_.add(text, {ranking, Rank::kLeaked, process.estimated, kAllFrames});
   }

@@ -67,6 +67,8 @@ struct Config {
   std::optional<kernel::Backend> backend;
   bool inlines = true;
   bool demangle = true;
+  /// Servers of debug files, with blanks between; empty: those that the environment names; nothing: none are asked.
+  std::optional<std::string> debuginfod;
 };
 
 }  // namespace tracer::session

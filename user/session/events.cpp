@@ -68,7 +68,22 @@ void Session::learn() {
   tracker_->meet_modules();
   resolver_->poll();
   for (const heap::StackId id : resolver_->take_new()) {
+    name_generated_code(*resolver_->find(id));
     if (lacks_answers(*resolver_->find(id))) unanswered_.push_back(id);
+  }
+}
+
+/// Names of generated code are asked for at once: the code may be thrown away, and the process end.
+void Session::name_generated_code(const heap::Stack& stack) {
+  for (const heap::Frame& frame : stack.frames) {
+    if (frame.module != heap::kNoModule || frame.pid == 0) continue;
+    if (const auto* process = tracker_->find_live(frame.pid);
+        process != nullptr && !symbolizer_.knows_process(frame.pid)) {
+      const proc::ProcessInfo& info = process->info;
+      const std::uint64_t started_us = info.start_ns == 0 ? 0 : boot_unix_us() + info.start_ns / 1000;
+      symbolizer_.add_process({frame.pid, info.ns_pid, info.uid, started_us});
+    }
+    symbolizer_.symbolize(frame);
   }
 }
 

@@ -202,6 +202,9 @@ void Session::end_program(tracing::TracedProcess& process) {
 /// What is left of a program that has ended: its last snapshot, and a part of the sums.
 void Session::keep_ended(tracing::TakenStock stock) {
   dead_blocks_ += stock.process.live_objects;
+  histories_.judge(stock.process, since_start_ns());
+  histories_.forget(stock.process.identity());
+  symbolizer_.forget_process(stock.process.pid);
   if (!config_.all) return ended_.push_back(std::move(stock));
   heap::Snapshot moment;
   moment.seq = snapshots_;

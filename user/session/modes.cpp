@@ -15,6 +15,7 @@ namespace tracer::session {
 /// Attaches the heap probes and records from then on: all at one instant.
 Result<void> Session::enable() {
   if (is_recording_) return {};
+  histories_.clear();
   // The books first: with the probes a call may end that began before the pause.
   if (recording_ns_ != 0) tracing::end_pause(*object_);
   Result<void> armed = armer_->arm_heap();

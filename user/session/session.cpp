@@ -121,6 +121,8 @@ Result<void> Session::finish() {
     log::info("--allocator: no file that was mapped defines {}: nothing of it was counted", name);
   if (log::level() >= log::Level::kVerbose)
     log::verbose("{} blocks in the table of live blocks", format_count(object_->block_count()));
+  // Nothing waits for us any more.
+  symbolizer_.use(std::move(debuginfod_));
   const heap::Snapshot snapshot = build_snapshot(end_ns);
   const report::Summary summary{stop_reason_, start_ns_ + end_ns - began_ns_, pauses_, paused_ns()};
   write([&](report::Writer& writer) { return writer.finish(snapshot, summary); });
@@ -133,12 +135,31 @@ Result<void> Session::finish() {
 heap::Snapshot Session::build_snapshot(std::uint64_t t_ns) {
   heap::Snapshot snapshot =
       tracing::build_snapshot(books(), *tracker_, ended_, {++snapshots_, t_ns, config_.older_ns != 0});
+  for (heap::ProcessSnapshot& process : snapshot.processes) {
+    if (!process.exited && is_recording_) histories_.add(process, t_ns);
+    // One that has ended was judged then.
+    if (!process.exited || histories_.knows(process.identity())) histories_.judge(process, t_ns);
+  }
   if (!config_.all) return snapshot;
   // What has ended is told when all is known of it.
   std::erase_if(snapshot.processes, [](const heap::ProcessSnapshot& process) { return process.exited; });
   for (std::size_t i = 0; i < heap::kLossCount; ++i) snapshot.losses[i] += ended_losses_[i];
   exited_books_.complete(snapshot);
   return snapshot;
+}
+
+/// Looks at the sites of each process between snapshots, to judge them by. What that costs is limited to a share of
+/// the time.
+void Session::sample_sites() {
+  constexpr std::uint64_t kMostShare = 50;
+  const std::uint64_t begin_ns = monotonic_ns();
+  if (!is_recording_ || begin_ns < next_sample_ns_) return;
+  for (const auto& [space, process] : tracker_->processes()) {
+    const heap::HeapIdentity identity{process->pid, process->info.start_ns, process->execs};
+    if (!process->is_live() || !histories_.is_due(identity, begin_ns - start_ns_)) continue;
+    histories_.add(tracing::take_stock(books(), *process, false).process, begin_ns - start_ns_);
+  }
+  next_sample_ns_ = begin_ns + kMostShare * (monotonic_ns() - begin_ns);
 }
 
 void Session::take_periodic_snapshot() {

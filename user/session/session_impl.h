@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "heap/grouping.h"
+#include "heap/site_histories.h"
 #include "kernel/bpf_object.h"
 #include "kernel/mapping_events.h"
 #include "library/library_cache.h"
@@ -68,6 +69,7 @@ class Session {
   void refresh_changed();
   void learn();
   void settle_ended(bool is_over);
+  void name_generated_code(const heap::Stack& stack);
   bool lacks_answers(const heap::Stack& stack);
   void count_unanswered();
   void go_on(pid_t pid, std::uint32_t holds);
@@ -136,6 +138,7 @@ class Session {
   void take_periodic_snapshot();
   heap::Snapshot build_snapshot(std::uint64_t t_ns);
   tracing::Books books() const { return {*object_, *resolver_, config_.follow_mappings ? &mapped_ : nullptr}; }
+  void sample_sites();
   Result<void> finish();
   void end_recording();
   std::jthread detach();
@@ -159,6 +162,7 @@ class Session {
   symbols::Symbolizer symbolizer_;
   report::FileNames names_{symbolizer_};
   report::Context context_;
+  std::unique_ptr<symbols::Debuginfod> debuginfod_;  ///< until the end, when the symbolizer gets it
   std::optional<report::Outputs> outputs_;
   std::optional<EventLoop> loop_;
   kernel::Backend backend_ = kernel::Backend::kMulti;
@@ -208,6 +212,8 @@ class Session {
   std::uint64_t generation_ns_ = 0;
   std::uint64_t last_generation_ns_ = 0;
   std::uint64_t last_sweep_ns_ = 0;
+  heap::SiteHistories histories_;
+  std::uint64_t next_sample_ns_ = 0;  ///< of the sites of processes
   std::uint64_t snapshots_ = 0;
   int stop_signals_ = 0;
   std::string stop_reason_;

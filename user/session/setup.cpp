@@ -74,11 +74,17 @@ Result<void> Session::open_control() {
 }
 
 Result<void> Session::open_outputs() {
+  if (config_.debuginfod) {
+    auto debuginfod = symbols::Debuginfod::open(*config_.debuginfod);
+    if (!debuginfod) return std::move(debuginfod).error();
+    debuginfod_ = std::move(debuginfod).value();
+  }
   report::Context& context = context_;
   context.stack = [this](heap::StackId id) { return resolver_ ? resolver_->find(id) : nullptr; };
   context.symbolizer = &names_;
   context.top = config_.top;
   context.profile_top = config_.profile_top;
+  context.folds = log::level() < log::Level::kVerbose;
   context.include = to_regex(config_.include);
   context.exclude = to_regex(config_.exclude);
   context.suppressions = config_.suppressions;
@@ -238,6 +244,11 @@ Result<void> Session::start_timers() {
   generation_ns_ = std::max(config_.older_ns / TR_GENERATIONS_PER_OLDER, tick_ns);
   last_generation_ns_ = monotonic_ns();
   if (Result<void> added = loop_->add_timer(tick_ns, [this] { tick(); }); !added) return added;
+  // Of a whole machine the snapshots must do.
+  if (!config_.all) {
+    Result<void> added = loop_->add_timer(heap::SiteHistories::kFirstSpacingNs, [this] { sample_sites(); });
+    if (!added) return added;
+  }
   if (!config_.command.empty() && !config_.interval_given) return {};
   return loop_->add_timer(config_.interval_ns, [this] { take_periodic_snapshot(); });
 }

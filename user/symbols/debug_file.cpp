@@ -49,14 +49,27 @@ Result<std::uint32_t> crc32_of(int fd) {
 
 Error not_found(const std::string& what) { return Error(ErrorKind::kNotFound, what); }
 
-Result<ElfFile> open_by_build_id(const std::string& root, const std::string& build_id) {
-  const std::string path =
-      fmt::format("{}/.build-id/{}/{}.debug", kDebugDirectory, build_id.substr(0, 2), build_id.substr(2));
+/// Only with that build id.
+Result<ElfFile> open_with_id(const std::string& root, const std::string& path, const std::string& build_id) {
   auto fd = open_below(root, path);
   if (!fd) return std::move(fd).error();
   auto file = ElfFile::open(std::move(fd).value(), ElfFile::Access::kMap);
   if (file && file->build_id() != build_id) return not_found(path + " has another build id");
   return file;
+}
+
+Result<ElfFile> open_by_build_id(const std::string& root, const std::string& build_id) {
+  return open_with_id(
+      root, fmt::format("{}/.build-id/{}/{}.debug", kDebugDirectory, build_id.substr(0, 2), build_id.substr(2)),
+      build_id);
+}
+
+/// The directory of an open file as the kernel names it, with a slash at the end; empty when it does not.
+std::string directory_of(int fd) {
+  std::array<char, 4096> path;
+  const ssize_t size = ::readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), path.data(), path.size());
+  const std::string_view name(path.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  return std::string(name.substr(0, name.find_last_of('/') + 1));
 }
 
 Result<ElfFile> open_by_link(const std::string& root, const std::string& path, std::uint32_t wanted_crc) {
@@ -107,6 +120,16 @@ Result<ElfFile> find_debug_file(const DebugFileQuery& query) {
   auto file = find_by_build_id(query);
   if (file || !query.debug_link) return file;
   return find_by_link(query);
+}
+
+Result<ElfFile> find_shared_file(const std::string& root, const ElfFile& debug_file, const std::string& name,
+                                 const std::string& build_id) {
+  if (auto file = find_by_build_id({"", root, build_id, std::nullopt})) return file;
+  const std::string path = name.starts_with('/') ? name : directory_of(debug_file.fd()) + name;
+  if (!path.starts_with('/')) return not_found("the directory of a debug file is not known");
+  auto file = open_with_id(root, path, build_id);
+  if (file || root.empty()) return file;
+  return open_with_id("", path, build_id);
 }
 
 }  // namespace tracer::symbols

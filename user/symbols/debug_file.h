@@ -29,4 +29,9 @@ Result<UniqueFd> open_below(const std::string& root, const std::string& path);
 /// kNotFound without one.
 Result<ElfFile> find_debug_file(const DebugFileQuery& query);
 
+/// The file that a debug file shares with others, as .gnu_debugaltlink names it: by build id as above, then by name,
+/// which may be relative to the directory of the debug file. kNotFound without one that has that build id.
+Result<ElfFile> find_shared_file(const std::string& root, const ElfFile& debug_file, const std::string& name,
+                                 const std::string& build_id);
+
 }  // namespace tracer::symbols

@@ -2,11 +2,13 @@
 #include "symbols/dwarf_lines.h"
 
 #include <dwarf.h>
+#include <elfutils/libdwelf.h>
 
 #include <filesystem>
 #include <string_view>
 #include <utility>
 
+#include "base/log.h"
 #include "symbols/dwarf_scopes.h"
 
 namespace tracer::symbols {
@@ -52,12 +54,25 @@ void set_call_site(Dwarf_Die* unit, Dwarf_Die* skeleton, Dwarf_Die* call, DwarfF
 
 }  // namespace
 
-std::unique_ptr<DwarfLines> DwarfLines::open(Elf* elf) {
+std::unique_ptr<DwarfLines> DwarfLines::open(Elf* elf, const FindShared& find_shared) {
   Dwarf* dwarf = dwarf_begin_elf(elf, DWARF_C_READ, nullptr);
   if (dwarf == nullptr) return nullptr;
   std::unique_ptr<DwarfLines> lines(new DwarfLines(dwarf));
+  lines->open_shared(find_shared);
   lines->read_units();
   return lines->unit_index_.empty() ? nullptr : std::move(lines);
+}
+
+void DwarfLines::open_shared(const FindShared& find_shared) {
+  const char* name = nullptr;
+  const void* id = nullptr;
+  const ssize_t id_size = dwelf_dwarf_gnu_debugaltlink(dwarf_.get(), &name, &id);
+  if (id_size <= 0 || name == nullptr) return;
+  auto file = find_shared(name, to_hex({static_cast<const std::uint8_t*>(id), static_cast<std::size_t>(id_size)}));
+  if (!file) return log::debug("{}: {}", name, file.error().message());
+  shared_file_.emplace(std::move(file).value());
+  shared_.reset(dwarf_begin_elf(shared_file_->handle(), DWARF_C_READ, nullptr));
+  if (shared_) dwarf_setalt(dwarf_.get(), shared_.get());
 }
 
 void DwarfLines::read_units() {

@@ -4,11 +4,15 @@
 #include <elfutils/libdw.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
+#include "symbols/elf_file.h"
 #include "symbols/interval_index.h"
 
 namespace tracer::symbols {
@@ -29,7 +33,10 @@ struct DwarfFrame {
 class DwarfLines {
  public:
   /// Null when the file has no usable DWARF. `elf` must outlive the object.
-  static std::unique_ptr<DwarfLines> open(Elf* elf);
+  /// `find_shared` is asked for the file with what several debug files share (dwz, .gnu_debugaltlink), by its name and
+  /// its build id; without it what stands there is missing.
+  using FindShared = std::function<Result<ElfFile>(const std::string& name, const std::string& build_id)>;
+  static std::unique_ptr<DwarfLines> open(Elf* elf, const FindShared& find_shared);
 
   /// Frames of an address, innermost first: the first has the line of the line table, any other the line where it
   /// calls the one before it. Empty when nothing is known.
@@ -47,11 +54,15 @@ class DwarfLines {
   };
 
   explicit DwarfLines(Dwarf* dwarf) : dwarf_(dwarf) {}
+  void open_shared(const FindShared& find_shared);
   void read_units();
   void add_unit(const Dwarf_Die& die);
   static void index_functions(Unit* unit);
   static std::vector<DwarfFrame> frames_in(Unit* unit, std::uint64_t address);
 
+  // Users below what they use.
+  std::optional<ElfFile> shared_file_;
+  std::unique_ptr<Dwarf, End> shared_;
   std::unique_ptr<Dwarf, End> dwarf_;
   std::vector<std::unique_ptr<Unit>> units_;
   IntervalIndex<Unit*> unit_index_;

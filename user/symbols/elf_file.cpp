@@ -7,11 +7,14 @@
 
 #include <cerrno>
 #include <cstring>
-#include <span>
 #include <utility>
 
 namespace tracer::symbols {
 namespace {
+
+Error corrupt(const std::string& what) { return Error(ErrorKind::kCorrupt, what); }
+
+}  // namespace
 
 std::string to_hex(std::span<const std::uint8_t> bytes) {
   std::string text;
@@ -19,10 +22,6 @@ std::string to_hex(std::span<const std::uint8_t> bytes) {
   for (std::uint8_t byte : bytes) text += fmt::format("{:02x}", byte);
   return text;
 }
-
-Error corrupt(const std::string& what) { return Error(ErrorKind::kCorrupt, what); }
-
-}  // namespace
 
 Result<ElfFile> ElfFile::open(UniqueFd fd, Access access) {
   struct stat status {};

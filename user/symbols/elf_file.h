@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ struct DebugLink {
   std::string name;
   std::uint32_t crc = 0;
 };
+
+/// Lower-case hexadecimal digits.
+std::string to_hex(std::span<const std::uint8_t> bytes);
 
 /// An open ELF file or an ELF image in memory, with libelf's handle on it.
 ///

@@ -22,6 +22,12 @@ Result<ElfFile> open_by_path(const ModuleFile& module) {
   return file;
 }
 
+std::unique_ptr<DwarfLines> open_lines(const ModuleFile& module, const ElfFile& file) {
+  return DwarfLines::open(file.handle(), [&](const std::string& name, const std::string& build_id) {
+    return find_shared_file(module.root, file, name, build_id);
+  });
+}
+
 // "f.cold", "f.part.0": pieces and copies of f that the compiler made.
 bool is_clone_of(std::string_view symbol, std::string_view function) {
   return !function.empty() && symbol.size() > function.size() && symbol.starts_with(function) &&
@@ -33,7 +39,7 @@ bool is_clone_of(std::string_view symbol, std::string_view function) {
 std::unique_ptr<ModuleSymbols> ModuleSymbols::open(ModuleFile* module) {
   std::unique_ptr<ModuleSymbols> symbols(new ModuleSymbols);
   symbols->open_module_file(module);
-  if (symbols->module_) symbols->lines_ = DwarfLines::open(symbols->module_->handle());
+  if (const ElfFile* file = symbols->module_.get()) symbols->lines_ = open_lines(*module, *file);
   if (!symbols->lines_) symbols->open_debug_file(*module);
   symbols->open_debug_data();
   symbols->fill_symbols();
@@ -46,7 +52,8 @@ void ModuleSymbols::open_module_file(ModuleFile* module) {
   if (file) {
     module_ = std::make_unique<ElfFile>(std::move(file).value());
   } else {
-    log::debug("{}: no symbols: {}", module->path, file.error().message());
+    unreadable_ = file.error().message();
+    log::debug("{}: no symbols: {}", module->path, unreadable_);
   }
 }
 
@@ -58,11 +65,38 @@ void ModuleSymbols::open_debug_file(const ModuleFile& module) {
   }
   auto file = find_debug_file(query);
   if (!file) {
-    log::debug("{}: no debug file: {}", module.path, file.error().message());
+    no_debug_file_ = file.error().message();
+    log::debug("{}: no debug file: {}", module.path, no_debug_file_);
     return;
   }
-  debug_file_ = std::make_unique<ElfFile>(std::move(file).value());
-  lines_ = DwarfLines::open(debug_file_->handle());
+  use_debug_file(module, std::move(file).value());
+}
+
+void ModuleSymbols::use_debug_file(const ModuleFile& module, ElfFile file) {
+  debug_file_ = std::make_unique<ElfFile>(std::move(file));
+  lines_ = open_lines(module, *debug_file_);
+  no_debug_file_.clear();
+}
+
+bool ModuleSymbols::download(Debuginfod& debuginfod, const ModuleFile& module) {
+  const std::string build_id = module.build_id.empty() && module_ ? module_->build_id() : module.build_id;
+  auto fd = debuginfod.find(build_id, module.path);
+  auto file = fd ? ElfFile::open(std::move(fd).value(), ElfFile::Access::kMap) : Result<ElfFile>(std::move(fd).error());
+  if (file && file->build_id() != build_id) file = Error(ErrorKind::kCorrupt, "what came has another build id");
+  if (!file) {
+    no_debug_file_ += "; debuginfod: " + file.error().message();
+    return false;
+  }
+  use_debug_file(module, std::move(file).value());
+  symbols_ = {};
+  fill_symbols();
+  return true;
+}
+
+std::string ModuleSymbols::lack() const {
+  if (!unreadable_.empty()) return "the file cannot be read: " + unreadable_;
+  if (!no_debug_file_.empty()) return "no symbol covers them, and there is no debug file: " + no_debug_file_;
+  return "no symbol covers them";
 }
 
 void ModuleSymbols::open_debug_data() {

@@ -5,11 +5,15 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <functional>
+#include <map>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
+#include "symbols/debug_package.h"
 #include "symbols/module_symbols.h"
 
 namespace tracer::symbols {
@@ -19,20 +23,22 @@ struct Question {
   heap::ModuleId module;
   std::uint64_t address;  // of the file; without a module, of the process
   bool exact;
+  std::int32_t pid;  // without a module: whose address it is
 
   bool operator==(const Question&) const = default;
 };
 
 struct QuestionHash {
   std::size_t operator()(const Question& question) const {
-    const std::uint64_t rest = (std::uint64_t{question.module} << 1) | (question.exact ? 1 : 0);
+    const std::uint64_t rest = (std::uint64_t{question.module} << 1) | (question.exact ? 1 : 0) |
+                               (std::uint64_t{static_cast<std::uint32_t>(question.pid)} << 33);
     return std::hash<std::uint64_t>()(question.address ^ (rest * 0x9e3779b97f4a7c15));
   }
 };
 
 Question question_of(const heap::Frame& frame) {
-  if (frame.module == heap::kNoModule) return {frame.module, frame.ip, true};
-  return {frame.module, frame.module_address, frame.exact};
+  if (frame.module == heap::kNoModule) return {frame.module, frame.ip, frame.exact, frame.pid};
+  return {frame.module, frame.module_address, frame.exact, 0};
 }
 
 std::string_view base_name(std::string_view path) {
@@ -52,7 +58,7 @@ class Symbolizer::Impl {
     TRACER_CHECK(is_new || module->second.released);
     UniqueFd watched;
     if (file.modified_ns != 0 && file.file.valid()) watched.reset(::fcntl(file.file.get(), F_DUPFD_CLOEXEC, 3));
-    module->second = Module{std::move(file), std::move(watched), false, false, nullptr};
+    module->second = Module{std::move(file), std::move(watched)};
   }
 
   const std::vector<SourceFrame>& symbolize(const heap::Frame& frame) {
@@ -60,23 +66,56 @@ class Symbolizer::Impl {
     auto [answer, is_new] = answers_.try_emplace(question);
     Answer& known = answer->second;
     // What was asked of a module that had been released is asked again when its file is there again.
-    if (is_new || (known.is_provisional && is_open(question.module))) {
+    if (question.module == heap::kNoModule) {
+      // The name may come later: the process is asked about its code until it has one.
+      if (is_new || known.is_provisional) known.frames = {generated(question)};
+      known.is_provisional = !known.frames.front().named;
+    } else if (is_new || (known.is_provisional && is_open(question.module)) || is_worth_asking_again(question, known)) {
       known.is_provisional = !is_open(question.module);
-      known.frames = answer_to(question, frame.ip);
+      known.was_online = debuginfod_ != nullptr;
+      known.frames = answer_to(question);
     }
     return known.frames;
   }
+
+  void add_process(const CodeOwner& owner) { processes_.try_emplace(owner.pid, owner); }
+  bool knows_process(pid_t pid) const { return processes_.contains(pid); }
+  void forget_process(pid_t pid) { processes_.erase(pid); }
+
+  void use(std::unique_ptr<Debuginfod> debuginfod) { debuginfod_ = std::move(debuginfod); }
 
   bool can_answer(heap::ModuleId id) const { return is_open(id) && is_unchanged(modules_.at(id)); }
 
   void release_module(heap::ModuleId id) {
     auto module = modules_.find(id);
     if (module == modules_.end()) return;
+    if (module->second.symbols) module->second.lack = module->second.symbols->lack();
     module->second.asked = true;
     module->second.released = true;
     module->second.symbols.reset();
     module->second.file.file.reset();
     module->second.watched.reset();
+  }
+
+  std::vector<Lack> lacks() const {
+    struct Count {
+      std::uint64_t nameless = 0;
+      bool has_lines = false;
+    };
+    std::map<std::pair<heap::ModuleId, pid_t>, Count> counts;
+    for (const auto& [question, answer] : answers_) {
+      Count& count = counts[{question.module, question.pid}];
+      if (!answer.frames.back().named) ++count.nameless;
+      count.has_lines = count.has_lines || answer.frames.back().line != 0;
+    }
+    std::vector<Lack> lacks;
+    for (const auto& [whose, count] : counts) {
+      if (count.nameless == 0 && count.has_lines) continue;
+      if (std::optional<Lack> lack = lack_of(whose.first, whose.second, count.nameless))
+        lacks.push_back(*std::move(lack));
+    }
+    std::ranges::sort(lacks, {}, &Lack::path);
+    return lacks;
   }
 
   const ModuleFile* file_of(heap::ModuleId id) const {
@@ -90,22 +129,60 @@ class Symbolizer::Impl {
     UniqueFd watched;       // the same file, to see whether it is written to
     bool asked = false;     // opened, or released, which forbids to open it
     bool released = false;  // may be added again
-    std::unique_ptr<ModuleSymbols> symbols;
+    bool was_online = false;
+    std::unique_ptr<ModuleSymbols> symbols = nullptr;
+    std::string lack = "it had gone before it was asked";  // why an address of it would have no name
   };
 
   struct Answer {
     std::vector<SourceFrame> frames;
     bool is_provisional = false;
+    bool was_online = false;
   };
+
+  bool is_worth_asking_again(const Question& question, const Answer& answer) const {
+    return debuginfod_ && !answer.was_online && is_open(question.module) && answer.frames.back().line == 0;
+  }
 
   bool is_open(heap::ModuleId id) const {
     const auto module = modules_.find(id);
     return module != modules_.end() && !module->second.released;
   }
 
-  std::vector<SourceFrame> answer_to(const Question& question, std::uint64_t ip) {
+  std::optional<Lack> lack_of(heap::ModuleId id, pid_t pid, std::uint64_t nameless) const {
+    if (id == heap::kNoModule) {
+      const auto process = processes_.find(pid);
+      if (nameless == 0 || process == processes_.end()) return std::nullopt;
+      const std::string& why = process->second.lack();
+      return Lack{fmt::format("generated code of pid {}", pid), nameless,
+                  why.empty() ? process->second.path() + " does not have them" : why,
+                  "node --perf-basic-prof writes names; so does jcmd PID Compiler.perfmap (JDK 17)"};
+    }
+    const auto module = modules_.find(id);
+    if (module == modules_.end() || module->second.file.path.starts_with('[')) return std::nullopt;
+    const std::string why = module->second.symbols ? module->second.symbols->lack() : module->second.lack;
+    return Lack{module->second.file.path, nameless, why, hint_for(module->second)};
+  }
+
+  static std::string hint_for(const Module& module) {
+    const std::string package = package_of(module.file.root, module.file.path);
+    if (package.empty()) return "its debug information: in the package with -dbgsym or -debuginfo, or by --debuginfod";
+    return fmt::format("install {}-dbgsym, or use --debuginfod", package);
+  }
+
+  SourceFrame generated(const Question& question) {
+    const auto process = processes_.find(question.pid);
+    const std::uint64_t address = question.exact ? question.address : question.address - 1;
+    std::string name;
+    if (process != processes_.end()) name = process->second.name_at(address);
+    SourceFrame frame = nameless(name.empty() ? fmt::format("[{:#x}]", question.address) : name);
+    frame.named = !name.empty();
+    return frame;
+  }
+
+  std::vector<SourceFrame> answer_to(const Question& question) {
     auto module = modules_.find(question.module);
-    if (module == modules_.end()) return {nameless(fmt::format("[{:#x}]", ip))};
+    if (module == modules_.end()) return {nameless(fmt::format("[{:#x}]", question.address))};
     ModuleSymbols* symbols = opened(&module->second);
     std::vector<SourceFrame> frames;
     if (symbols != nullptr) {
@@ -126,6 +203,8 @@ class Symbolizer::Impl {
     if (!std::exchange(module->asked, true)) module->symbols = ModuleSymbols::open(&module->file);
     // Whatever is read from a file that was overwritten in place is about another content.
     if (!is_unchanged(*module)) module->symbols.reset();
+    if (debuginfod_ && module->symbols && !module->symbols->has_lines() && !std::exchange(module->was_online, true))
+      module->symbols->download(*debuginfod_, module->file);
     return module->symbols.get();
   }
 
@@ -166,7 +245,9 @@ class Symbolizer::Impl {
   }
 
   Options options_;
+  std::unique_ptr<Debuginfod> debuginfod_;
   std::unordered_map<heap::ModuleId, Module> modules_;
+  std::unordered_map<pid_t, PerfMapFile> processes_;
   // Elements of an unordered_map do not move, so that references to answers stay valid.
   std::unordered_map<Question, Answer, QuestionHash> answers_;
 };
@@ -177,6 +258,16 @@ Symbolizer::~Symbolizer() = default;
 void Symbolizer::add_module(heap::ModuleId id, ModuleFile file) { impl_->add_module(id, std::move(file)); }
 
 const std::vector<SourceFrame>& Symbolizer::symbolize(const heap::Frame& frame) { return impl_->symbolize(frame); }
+
+void Symbolizer::add_process(const CodeOwner& owner) { impl_->add_process(owner); }
+
+bool Symbolizer::knows_process(pid_t pid) const { return impl_->knows_process(pid); }
+
+void Symbolizer::forget_process(pid_t pid) { impl_->forget_process(pid); }
+
+void Symbolizer::use(std::unique_ptr<Debuginfod> debuginfod) { impl_->use(std::move(debuginfod)); }
+
+std::vector<Lack> Symbolizer::lacks() const { return impl_->lacks(); }
 
 bool Symbolizer::can_answer(heap::ModuleId id) const { return impl_->can_answer(id); }
 

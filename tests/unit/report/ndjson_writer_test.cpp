@@ -124,12 +124,14 @@ TEST(NdjsonWriterTest, DescribesEachStackOnceAndBeforeItsFirstUse) {
 
 TEST(NdjsonWriterTest, LimitsStacksAndLeaksToTopAndNamesNoOthers) {
   const Records records = play(1);
-  EXPECT_EQ(of_type(records, "stack").size(), 2U);  // one of each process
+  // What holds most and what grows in one process, and the only one of the other.
+  EXPECT_EQ(of_type(records, "stack").size(), 3U);
   EXPECT_EQ(of_type(records, "leak").size(), 2U);
   for (const auto* snapshot : of_type(records, "snapshot")) EXPECT_EQ((*snapshot)["top"].Size(), 1U);
   EXPECT_EQ((*of_type(records, "snapshot")[0])["stacks_total"].GetUint(), 5U);
-  // Stacks 18 and 22 have five frames; nothing else was looked up.
-  EXPECT_EQ(testing::fake_names().questions, 5U);
+  EXPECT_EQ((*of_type(records, "leak")[0])["verdict"], "growing");
+  // Stacks 17, 18 and 22 have ten frames; nothing else was looked up.
+  EXPECT_EQ(testing::fake_names().questions, 10U);
 }
 
 TEST(NdjsonWriterTest, CountsInTheSummaryWhatTopAndFiltersHide) {

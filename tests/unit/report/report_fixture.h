@@ -33,6 +33,7 @@ class MemoryOutput : public Output {
 /// Names that the stand-in for the Symbolizer (fake_symbolizer_test.cpp) answers with, by module and address in it.
 struct FakeNames {
   std::map<std::pair<heap::ModuleId, std::uint64_t>, std::vector<symbols::SourceFrame>> frames;
+  std::vector<symbols::Lack> lacks;
   std::size_t questions = 0;  ///< calls of symbolize()
 };
 FakeNames& fake_names();

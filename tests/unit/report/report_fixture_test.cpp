@@ -53,14 +53,16 @@ void name_frames() {
 
 heap::SiteTotals site(heap::StackId id, std::uint64_t allocs, std::uint64_t frees, std::uint64_t size,
                       std::uint64_t young = 0, std::uint64_t mean_age_ms = 0) {
-  return {.stack_id = id,
-          .alloc_objects = allocs,
-          .alloc_bytes = allocs * size,
-          .free_objects = frees,
-          .free_bytes = frees * size,
-          .young_objects = young,
-          .young_bytes = young * size,
-          .mean_age_ns = mean_age_ms * 1'000'000};
+  heap::SiteTotals made;
+  made.stack_id = id;
+  made.alloc_objects = allocs;
+  made.alloc_bytes = allocs * size;
+  made.free_objects = frees;
+  made.free_bytes = frees * size;
+  made.young_objects = young;
+  made.young_bytes = young * size;
+  made.mean_age_ns = mean_age_ms * 1'000'000;
+  return made;
 }
 
 heap::StackEnd end_of(heap::StackId id) {
@@ -68,6 +70,27 @@ heap::StackEnd end_of(heap::StackId id) {
          : id == 19 ? heap::StackEnd::kTruncated
          : id == 21 ? heap::StackEnd::kNotRecorded
                     : heap::StackEnd::kComplete;
+}
+
+/// Little that leaks goes before much that does not.
+void set_trends(heap::ProcessSnapshot& process) {
+  for (heap::SiteTotals& one : process.sites) {
+    heap::Trend& trend = one.trend;
+    trend.observed_ns = 10'000'000'000;
+    if (one.stack_id == 17) {
+      trend.course = heap::Course::kGrowing;
+      trend.growth_bytes_per_s = 7800.5;
+      trend.growth_error = 624;
+      trend.freed_after_ns = 12'000'000;
+      trend.peak_bytes = 120'000;
+      trend.stayed = {60'000, 40'000, 20'000};
+    } else if (one.stack_id == 18) {
+      trend.course = heap::Course::kStopped;
+      trend.quiet_ns = 8'000'000'000;
+      trend.peak_bytes = one.live_bytes();
+      trend.stayed = {one.live_bytes(), one.live_bytes(), one.live_bytes()};
+    }
+  }
 }
 
 void add_up(heap::ProcessSnapshot& process) {
@@ -168,6 +191,7 @@ heap::Snapshot Scene::last_snapshot() {
   last.unix_us = kStartUs + 10'276'544;
   last.processes[0].exited = true;
   last.processes[0].rss_bytes = 0;
+  set_trends(last.processes[0]);
   last.processes[0].failed_objects_total = 1;
   heap::ProcessSnapshot& child = last.processes.emplace_back();
   child.pid = 4250;

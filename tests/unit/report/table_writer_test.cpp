@@ -85,7 +85,8 @@ TEST_F(TableWriterTest, ColorsOnlyWhenAskedTo) {
   EXPECT_THAT(play({.color = false}), Not(HasSubstr("\x1b")));
   const std::string colored = play({.color = true});
   EXPECT_THAT(colored, HasSubstr("\x1b[1;31mINCOMPLETE: 12 events lost\x1b[0m\n"));
-  EXPECT_THAT(colored, HasSubstr("\x1b[2m      #1 operator new(unsigned long) (libstdc++.so.6.0.30)\x1b[0m\n"));
+  EXPECT_THAT(colored, HasSubstr("\x1b[1;31m      growing 7.6 KiB/s"));
+  EXPECT_THAT(colored, HasSubstr("\x1b[2m      (stack not recorded)\x1b[0m\n"));
 }
 
 TEST_F(TableWriterTest, SaysPlainlyThatNothingLeaks) {
@@ -164,9 +165,32 @@ TEST_F(TableWriterTest, ShowsFewFramesWhileRunningAndAllAtTheEnd) {
   MemoryOutput output;
   const auto writer = make_table_writer(output, scene_.context(), {});
   ASSERT_TRUE(writer->snapshot(Scene::snapshot()).ok());
-  EXPECT_THAT(output.text(), HasSubstr("      #6 [0x7f1c30001042]\n      ... 39 more frames\n"));
+  EXPECT_THAT(output.text(), HasSubstr("      #7 [0x7f1c30001042]\n      ... 38 more frames\n"));
   ASSERT_TRUE(writer->finish(Scene::snapshot(), {}).ok());
   EXPECT_THAT(output.writes.back(), HasSubstr("      #45 [0x7f1c30001042]\n"));
+}
+
+TEST_F(TableWriterTest, HidesFramesThatAreTheSameInEveryProgram) {
+  const std::string text = play({});
+  EXPECT_THAT(text, Not(HasSubstr("operator new")));
+  EXPECT_THAT(text, Not(HasSubstr("__libc_start_call_main")));
+  EXPECT_THAT(text, HasSubstr("see -v"));
+  MemoryOutput output;
+  Context context = scene_.context();
+  context.folds = false;
+  const auto writer = make_table_writer(output, context, {});
+  ASSERT_TRUE(Scene::play(*writer).ok());
+  EXPECT_THAT(output.text(), HasSubstr("      #1 operator new(unsigned long) (libstdc++.so.6.0.30)\n"));
+  EXPECT_THAT(output.text(), HasSubstr("      #5 __libc_start_call_main (libc.so.6)\n"));
+  EXPECT_THAT(output.text(), Not(HasSubstr("see -v")));
+}
+
+TEST_F(TableWriterTest, NeverHidesAWholeStack) {
+  std::vector<heap::Frame>& frames = scene_.stack(17).frames;
+  frames = {frames[0], frames[1], frames[4]};  // malloc, operator new, __libc_start_call_main
+  const std::string text = play({});
+  EXPECT_THAT(text, HasSubstr("      #1 operator new(unsigned long)"));
+  EXPECT_THAT(text, HasSubstr("      #2 __libc_start_call_main"));
 }
 
 TEST_F(TableWriterTest, LooksUpNamesOnlyOfTheStacksItShows) {

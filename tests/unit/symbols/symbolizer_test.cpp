@@ -13,6 +13,7 @@
 #include <random>
 #include <sstream>
 
+#include "other_tools.h"
 #include "program.h"
 
 namespace tracer::symbols {
@@ -29,37 +30,8 @@ heap::Frame returning_to(std::uint64_t address) { return {address + 0x1000, 0, a
 
 std::ptrdiff_t open_files() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
 
-std::string line_of(const SourceFrame& frame) {
-  const bool known = !frame.file.empty();
-  const std::string file = known ? std::filesystem::path(frame.file).lexically_normal().string() : "??";
-  return fmt::format("{} at {}:{}", frame.function, file, frame.line);
-}
-
-/// What addr2line says: for each address the frames, innermost first.
-std::map<std::uint64_t, std::vector<std::string>> addr2line(const std::string& path,
-                                                            const std::vector<std::uint64_t>& addresses) {
-  std::string input;
-  for (std::uint64_t address : addresses) input += fmt::format("{:#x}\n", address);
-  TempDirectory directory;
-  write_file(directory / "addresses", input);
-  std::istringstream output(output_of("addr2line -a -i -f -C -e " + path + " < " + directory / "addresses"));
-  std::map<std::uint64_t, std::vector<std::string>> answers;
-  std::vector<std::string>* current = nullptr;
-  std::string function;
-  while (std::getline(output, function)) {
-    if (function.starts_with("0x")) {
-      current = &answers[std::stoull(function, nullptr, 16)];
-      continue;
-    }
-    std::string place;
-    std::getline(output, place);
-    place = place.substr(0, place.find(" (discriminator"));
-    const std::size_t colon = place.rfind(':');
-    const std::string file = std::filesystem::path(place.substr(0, colon)).lexically_normal();
-    const unsigned long line = std::strtoul(place.c_str() + colon + 1, nullptr, 10);
-    current->push_back(fmt::format("{} at {}:{}", function, file, line));
-  }
-  return answers;
+FramesByAddress addr2line(const std::string& path, const std::vector<std::uint64_t>& addresses) {
+  return frames_by("addr2line -C", path, addresses);
 }
 
 class SymbolizerTest : public testing::Test {
@@ -135,6 +107,13 @@ TEST_F(SymbolizerTest, AgreesWithAddr2lineOnEveryInstruction) { expect_same_as_a
 
 TEST_F(SymbolizerTest, AgreesWithAddr2lineOnDwarf4AndCompressedSections) {
   expect_same_as_addr2line(Program("-gdwarf-4 -gz"));
+}
+
+TEST_F(SymbolizerTest, AgreesWithAddr2lineOnWhatDwzHasMovedIntoASharedFile) {
+  const Program program("-gdwarf-4");
+  run("cd " + program.directory().path() + " && cp full other && dwz -m shared.debug full other");
+  ASSERT_NE(output_of("readelf -S -W " + program.path()).find(".gnu_debugaltlink"), std::string::npos);
+  expect_same_as_addr2line(program);
 }
 
 TEST_F(SymbolizerTest, TellsTheWholeChainOfInlinedCalls) {

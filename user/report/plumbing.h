@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace tracer::report {
+
+/// The qualified name in a demangled function: no return type, no arguments, no template arguments.
+/// "void std::vector<int>::_M_realloc_insert<int>(int&&)" → "std::vector::_M_realloc_insert".
+std::string bare_name(std::string_view function);
+
+/// Whether a function stands between code that wants memory and the allocator: `operator new`, containers of the
+/// standard library, Rust's `alloc`.
+bool is_allocator_plumbing(std::string_view function);
+
+/// Whether a function stands below every thread: `_start`, `__libc_start_main`, what runs a std::thread.
+bool is_start_plumbing(std::string_view function);
+
+}  // namespace tracer::report
