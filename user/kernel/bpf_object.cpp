@@ -169,8 +169,7 @@ Result<void> BpfObject::Impl::open() {
 
   if (config.all) bpf_map__set_max_entries(maps.events, kEventsOfMachine);
   if (config.backend == Backend::kMulti) {
-    for (Program program :
-         {Program::kHeapEntry, Program::kHeapReturn, Program::kHeapExit, Program::kLibraryEntry}) {
+    for (Program program : {Program::kHeapEntry, Program::kHeapReturn, Program::kHeapExit, Program::kLibraryEntry}) {
       bpf_program__set_expected_attach_type(program_of(program), static_cast<bpf_attach_type>(kAttachTypeUprobeMulti));
     }
   }

@@ -13,7 +13,8 @@
 
 namespace tracer::kernel {
 
-/// One probe: where in the file, and the cookie that tells the program what it is (TR_COOKIE, or TR_EXIT, in bpf/abi/types.h).
+/// One probe: where in the file, and the cookie that tells the program what it is (TR_COOKIE, or TR_EXIT, in
+/// bpf/abi/types.h).
 struct ProbePoint {
   std::uint64_t file_offset = 0;
   std::uint64_t cookie = 0;
