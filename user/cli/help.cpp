@@ -86,8 +86,8 @@ What is recorded:
   --family LIST            allocators beside the usual ones: python, cuda, all
   --no-family LIST         without these: libc, cxx, jemalloc, tcmalloc,
                            mimalloc, all
-  --allocator SPEC         a function of an allocator of your own (repeatable),
-                           or @FILE with such lines:
+  --allocator SPEC         a function of an allocator of your own, or @FILE
+                           with a line for each (repeatable):
                              'libpool.so:pool_get(size=1)->ptr'
                              'libpool.so:pool_put(ptr=1)'
   --call-graph MODE        how stacks are walked: dwarf (by unwind tables, the
