@@ -18,7 +18,7 @@ from harness import HANG, SCHEMA, TRACER, Case, Records, Target, Tracer, fixture
 from machine import MachineTracer
 
 SPEEDSCOPE_SCHEMA = pathlib.Path(__file__).resolve().parents[1] / "schemas" / "speedscope.json"
-EXTENSIONS = ("pb.gz", "folded", "zst", "heaptrack", "speedscope.json", "dhat.json")
+EXTENSIONS = ("pb.gz", "folded", "zst", "heaptrack", "heaptrack.gz", "speedscope.json", "dhat.json")
 # As Go's heap profiles have them, in this order.
 METRICS = {"alloc_objects": "alloc_objects_total", "alloc_space": "alloc_bytes_total", "inuse_objects": "live_objects",
            "inuse_space": "live_bytes"}
@@ -135,7 +135,7 @@ class FormatsCase(Case):
         self.assertEqual(profiles.speedscope(), expected)
         self.assertEqual(profiles.dhat(), expected)
         self.assertEqual(sum(profiles.folded().values()), expected["inuse_space"])
-        for name in ("run.zst", "run.heaptrack"):
+        for name in ("run.zst", "run.heaptrack", "run.heaptrack.gz"):
             self.assertEqual(profiles.heaptrack(name, "allocations"), expected["alloc_objects"], name)
             self.assertEqual(profiles.heaptrack(name, "leaked"), expected["inuse_space"], name)
         for metric in METRICS:

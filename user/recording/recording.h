@@ -19,6 +19,9 @@
 
 namespace tracer::recording {
 
+/// An error of kind kCorrupt.
+Error malformed(std::string what);
+
 /// A recorded run (docs/ndjson.md), read line by line. One thread uses it.
 ///
 /// It keeps what the last report is made from: the newest snapshot of each process with its stacks, the losses, the
@@ -57,7 +60,7 @@ class Recording {
     const char* type;
     Result<void> (Recording::*read)(const Fields& record);
   };
-  static const std::array<Reader, 12> kReaders;
+  static const std::array<Reader, 11> kReaders;
 
   Result<void> read_header(const Fields& record);
   Result<void> read_process(const Fields& record);
@@ -70,7 +73,6 @@ class Recording {
   Result<void> read_machine(const Fields& record);
   Result<void> read_lost(const Fields& record);
   Result<void> read_summary(const Fields& record);
-  Result<void> pass_over(const Fields& record);
 
   void keep(heap::ProcessSnapshot process, std::uint64_t seq);
   template <typename Tell>

@@ -16,7 +16,8 @@ using WriteDocument = Result<void> (*)(const Profile& profile, const FormatOptio
 Result<void> write_pprof(const Profile& profile, const FormatOptions& options, Output& output);
 /// A line per stack, outermost frame first: "main;leaky;inner 80000". One metric.
 Result<void> write_folded(const Profile& profile, const FormatOptions& options, Output& output);
-/// The interpreted file of heaptrack, format version 3; zstd where the name ends in .zst, as its readers expect.
+/// The interpreted file of heaptrack, format version 3; packed where the name ends in .zst or .gz, as its readers
+/// expect.
 Result<void> write_heaptrack(const Profile& profile, const FormatOptions& options, Output& output);
 /// https://www.speedscope.app/file-format-schema.json, a profile per metric.
 Result<void> write_speedscope(const Profile& profile, const FormatOptions& options, Output& output);

@@ -28,7 +28,7 @@ const std::vector<Format>& table() {
       {"ndjson", {".ndjson", ".jsonl", ".json"}, true, false, make_ndjson},
       {"pprof", {".pb.gz", ".pprof"}, false, true, make_document<write_pprof>},
       {"folded", {".folded", ".collapsed", ".collapsedstack.txt"}, false, false, make_document<write_folded>},
-      {"heaptrack", {".zst", ".heaptrack"}, false, true, make_document<write_heaptrack>},
+      {"heaptrack", {".zst", ".heaptrack", ".heaptrack.gz"}, false, true, make_document<write_heaptrack>},
       {"speedscope", {".speedscope.json"}, false, false, make_document<write_speedscope>},
       {"dhat", {".dhat.json", ".dhat"}, false, false, make_document<write_dhat>},
   };

@@ -173,8 +173,9 @@ class HeaptrackFile {
 }  // namespace
 
 Result<void> write_heaptrack(const Profile& profile, const FormatOptions& options, Output& output) {
-  if (!options.path.ends_with(".zst")) return HeaptrackFile(profile, output).write();
-  const std::unique_ptr<CompressedOutput> packed = make_zstd_output(output);
+  const bool is_gzip = options.path.ends_with(".gz");
+  if (!is_gzip && !options.path.ends_with(".zst")) return HeaptrackFile(profile, output).write();
+  const std::unique_ptr<CompressedOutput> packed = is_gzip ? make_gzip_output(output) : make_zstd_output(output);
   if (Result<void> done = HeaptrackFile(profile, *packed).write(); !done) return done;
   return packed->finish();
 }
