@@ -25,7 +25,9 @@ CASES = {
     "floor": (1, 20, "best", (), "three empty programs at tracer's sites"),
     "entry": (1, 20, "entry", (), "three empty programs at the first instructions"),
     "tracer": (1, 20, "tracer", (), "tracer, every allocation, stacks of 20 calls and more"),
+    "tracer-5": (1, 5, "tracer", (), "the same, stacks of 5 calls and more"),
     "tracer-60": (1, 60, "tracer", (), "the same, stacks of 60 calls and more"),
+    "sampled": (1, 20, "tracer", ("--sample", "512k"), "tracer, one allocation in 512 KiB"),
     "shallow": (1, 20, "tracer", ("--max-stack", "2"), "tracer without a walk: the allocator and its caller"),
     "fp": (1, 20, "tracer", ("--call-graph", "fp"), "tracer by frame pointers, which this program does not keep"),
     "stack": (1, 20, "stack", (), "empty programs, and bpf_get_stack at malloc"),
@@ -136,6 +138,7 @@ class Bench:
         add("entry / floor", "entry", "floor", says="the most that a choice of sites can win on this machine")
         add("tracer, two threads / one", "tracer-2", "tracer", says="1 would be perfect scaling")
         add("floor, two threads / one", "floor-2", "floor", says="what of that the probes themselves cause")
+        add("sampled / floor", "sampled", "floor")
         add("bpftrace / tracer", "bpftrace", "tracer")
         add("heaptrack / tracer", "heaptrack", "tracer")
         add("tracer / native", "tracer", "native")

@@ -302,8 +302,8 @@ Catalogue::Catalogue(FamilySet families, std::vector<Function> own, bool marks_o
                             row.count_arg,
                             row.pointer_arg,
                             row.may_throw,
-                            kind_of(group.family, std::string(group.prefix) + row.name),
-                            {}});
+                            {},
+                            kind_of(group.family, std::string(group.prefix) + row.name)});
   }
   for (const Function& function : functions_) by_name_.emplace(function.name, &function);
 }

@@ -53,8 +53,8 @@ struct Function {
   /// Whether an exception can leave it. A return probe replaces the return address on the stack, and an exception that
   /// passes such a frame ends in std::terminate: the result of such a function is read at its exits instead.
   bool may_throw = false;
-  tr_kind kind = TR_KIND_C;  ///< what it gives or takes, for those who watch for misuse
   std::string file;          ///< kOwn: in files of that name only, which may have * and ?; empty: in all
+  tr_kind kind = TR_KIND_C;  ///< what it gives or takes, for those who watch for misuse
 
   std::uint64_t cookie() const {
     return TR_COOKIE(call, size_arg, count_arg, pointer_arg) | (ends_at_exits() ? TR_COOKIE_EXITS : 0);
