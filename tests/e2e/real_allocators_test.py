@@ -111,7 +111,7 @@ class RealAllocatorsTest(Case):
         self.assert_nothing_lost(records)
         snapshot, = records.last_snapshots
         found = {(site["alloc_objects_total"], site["alloc_bytes_total"], site["live_objects"])
-                 for site in snapshot["top"] if site["alloc_objects_total"] == 1000 and site["alloc_bytes_total"] % 1000 == 0}
+                 for site in snapshot["top"] if site["alloc_objects_total"] == 1000}
         self.assertLessEqual({(1000, 12_345_000, 500), (1000, 23_456_000, 1000), (1000, 301_000, 1000)}, found)
 
     def test_a_rust_program_that_others_wrote_on_jemalloc(self):
