@@ -110,8 +110,8 @@ class RealAllocatorsTest(Case):
         self.assertEqual(target.finish(), 0)
         self.assert_nothing_lost(records)
         snapshot, = records.last_snapshots
-        found = {(site["alloc_objects_total"], site["alloc_bytes_total"], site["live_objects"]) for site in snapshot["top"]
-                 if site["alloc_objects_total"] == 1000 and site["alloc_bytes_total"] % 1000 == 0}
+        found = {(site["alloc_objects_total"], site["alloc_bytes_total"], site["live_objects"])
+                 for site in snapshot["top"] if site["alloc_objects_total"] == 1000}
         self.assertLessEqual({(1000, 12_345_000, 500), (1000, 23_456_000, 1000), (1000, 301_000, 1000)}, found)
 
     def test_a_rust_program_that_others_wrote_on_jemalloc(self):
@@ -119,7 +119,8 @@ class RealAllocatorsTest(Case):
         texts = self.folder / "texts"
         texts.mkdir()
         for i in range(200):
-            (texts / f"{i}.txt").write_text("".join(f"line {n} of {i}: needle\n" for n in range(i * 3)), encoding="ascii")
+            lines = [f"line {n} of {i}: needle\n" for n in range(i * 3)]
+            (texts / f"{i}.txt").write_text("".join(lines), encoding="ascii")
         settings = (f"LD_PRELOAD={JEMALLOC}", "MALLOC_CONF=stats_print:true,stats_print_opts:J")
         status, records, tracer = self.run_command(
             [], ["env", *settings, "rg", "--no-config", "-c", "-j", "2", "needle [0-9]*|of 1[0-9]*:", str(texts)])
@@ -131,7 +132,7 @@ class RealAllocatorsTest(Case):
         # The first program of this process was env.
         own = max(snapshot["alloc_objects_total"] for snapshot in records.last_snapshots)
         self.compare("ripgrep, jemalloc's requests", own, requests, 0.95, 1.01,
-                     "a realloc that stays in its size class is an allocation for the tracer and no request for jemalloc")
+                     "a realloc that stays in its size class is an allocation for the tracer, no request for jemalloc")
 
 
 if __name__ == "__main__":
