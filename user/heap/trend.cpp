@@ -137,7 +137,8 @@ Course course_of(const Series& series, const Trend& trend, const Rises& rises, c
   const Series late = part(series, half, series.t_ns.size() - half);
   const double noise = ups_and_downs(series, stays, half);
   if (is_quiet(rises, trend)) return noise > rises.by / 2 && noise > 0 ? Course::kLevel : Course::kStopped;
-  const bool is_sure = interval_of(late_slopes, late.t_ns.size(), kSure).low > 0 && median_slope(series, kSure).low >= 0;
+  const bool is_sure =
+      interval_of(late_slopes, late.t_ns.size(), kSure).low > 0 && median_slope(series, kSure).low >= 0;
   if (!is_sure) return rises.late_by > kAboveNoise * noise ? Course::kUnclear : Course::kLevel;
   const bool is_clear = rises.late_by > kAboveNoise * noise || is_floor_rising(series.bytes);
   if (!is_clear || rises.late < kFewestRises) return Course::kUnclear;

@@ -17,8 +17,8 @@ namespace tracer::report {
 enum class Rank {
   kAll,     ///< every stack; most live bytes first, then most allocated bytes
   kLive,    ///< only those with live blocks, in the same order
-  kLeaked,  ///< only those with blocks older than --older; by heap::Course, those that grow by how fast they do, then
-            ///< most such bytes first
+  kLeaked,  ///< only those with blocks older than --older; those that grow first, by heap::Course and how fast they do;
+            ///< of the others most such bytes first
 };
 
 /// The stacks of one process in the order in which a report shows them.
