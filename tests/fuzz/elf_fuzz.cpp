@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "elf/debug_data.h"
 #include "elf/elf_image.h"
-#include "symbols/debug_data.h"
 #include "symbols/elf_file.h"
 #include "symbols/symbol_table.h"
 
@@ -48,7 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)file->debug_link();
   read_names(*file);
   if (const Elf_Data* packed = file->section(".gnu_debugdata"); packed != nullptr && packed->d_buf != nullptr) {
-    auto unpacked = symbols::decompress_xz({static_cast<const char*>(packed->d_buf), packed->d_size}, 1 << 20);
+    auto unpacked = elf::decompress_xz({static_cast<const char*>(packed->d_buf), packed->d_size}, 1 << 20);
     auto inner = unpacked ? symbols::ElfFile::from_memory(std::move(unpacked).value())
                           : Result<symbols::ElfFile>(std::move(unpacked).error());
     if (inner) read_names(*inner);

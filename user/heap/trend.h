@@ -8,7 +8,7 @@
 
 namespace tracer::heap {
 
-/// Where the live bytes of a site are heading. The order is that of suspicion: the first is most likely a leak.
+/// Where the live bytes of a site are heading. Those that rise come first, the most likely leak before the others.
 enum class Course : std::uint8_t {
   kGrowing,   ///< what stays rises on and on
   kSlowing,   ///< it still rises, yet more slowly than before: a cache that fills
@@ -22,6 +22,7 @@ inline constexpr std::size_t kCourseCount = 7;
 
 /// `snake_case` name used in every report.
 const char* course_name(Course course);
+constexpr bool is_rising(Course course) { return course <= Course::kRecycled; }
 
 /// What the history of a site says.
 struct Trend {

@@ -16,7 +16,7 @@
 namespace tracer::report {
 std::string heading_of(const Ranking& ranking, Rank rank) {
   const bool grows =
-      rank == Rank::kLeaked && !ranking.shown.empty() && ranking.shown.front()->trend.course <= heap::Course::kRecycled;
+      rank == Rank::kLeaked && !ranking.shown.empty() && heap::is_rising(ranking.shown.front()->trend.course);
   return fmt::format("top {} of {}{}", ranking.shown.size(), counted(ranking.eligible, "stack"),
                      grows ? ", growing ones first" : " by bytes");
 }

@@ -19,14 +19,13 @@ bool found_in(const std::regex& pattern, std::string_view text) {
   }
 }
 
-/// Sites by how much they look like leaks: see heap::Course. Those that grow come by what they gain at least; a rate
-/// that is less than two standard errors from nothing is nothing.
+/// Those that grow come first, see heap::Course, and among them those that gain most at least; a rate that is less than
+/// two standard errors from nothing is nothing. The others are equal.
 std::tuple<int, double> innocence_of(const heap::SiteTotals& site, Rank rank) {
   const heap::Trend& trend = site.trend;
   if (rank != Rank::kLeaked) return {};
-  const bool grows = trend.course <= heap::Course::kRecycled;
-  return {static_cast<int>(trend.course),
-          grows ? -std::max(trend.growth_bytes_per_s - 2 * trend.growth_error, 0.0) : 0.0};
+  if (!heap::is_rising(trend.course)) return {static_cast<int>(heap::kCourseCount), 0.0};
+  return {static_cast<int>(trend.course), -std::max(trend.growth_bytes_per_s - 2 * trend.growth_error, 0.0)};
 }
 
 std::uint64_t objects_of(const heap::SiteTotals& site, Rank rank) {

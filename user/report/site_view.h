@@ -17,8 +17,8 @@ namespace tracer::report {
 enum class Rank {
   kAll,      ///< every stack of an allocation; most live bytes first, then most allocated bytes
   kLive,     ///< only those with live blocks, in the same order
-  kLeaked,   ///< only those with blocks older than --older that are not suppressed; by heap::Course, those that grow by
-             ///< how fast they do, then most such bytes first
+  kLeaked,   ///< only those with blocks older than --older that are not suppressed; those that grow first, by
+             ///< heap::Course and how fast they do; of the others most such bytes first
   kMapped,   ///< only those that have mapped memory without an allocator; most such bytes first
   kTouched,  ///< only those that have touched pages for the first time; most such bytes first
 };

@@ -204,7 +204,8 @@ void Session::keep_ended(tracing::TakenStock stock) {
   dead_blocks_ += stock.process.live_objects;
   histories_.judge(stock.process, since_start_ns());
   histories_.forget(stock.process.identity());
-  symbolizer_.forget_process(stock.process.pid);
+  // The last report of other runs says what was missing.
+  if (config_.all) symbolizer_.forget_process(stock.process.pid);
   if (!config_.all) return ended_.push_back(std::move(stock));
   heap::Snapshot moment;
   moment.seq = snapshots_;

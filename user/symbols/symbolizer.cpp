@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <functional>
@@ -13,6 +14,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "symbols/debug_package.h"
 #include "symbols/module_symbols.h"
 
@@ -65,6 +68,7 @@ class Symbolizer::Impl {
     const Question question = question_of(frame);
     auto [answer, is_new] = answers_.try_emplace(question);
     Answer& known = answer->second;
+    const std::uint64_t begin_ns = monotonic_ns();
     // What was asked of a module that had been released is asked again when its file is there again.
     if (question.module == heap::kNoModule) {
       // The name may come later: the process is asked about its code until it has one.
@@ -74,6 +78,7 @@ class Symbolizer::Impl {
       known.is_provisional = !is_open(question.module);
       known.was_online = debuginfod_ != nullptr;
       known.frames = answer_to(question);
+      tell_progress(monotonic_ns() - begin_ns);
     }
     return known.frames;
   }
@@ -161,13 +166,23 @@ class Symbolizer::Impl {
     const auto module = modules_.find(id);
     if (module == modules_.end() || module->second.file.path.starts_with('[')) return std::nullopt;
     const std::string why = module->second.symbols ? module->second.symbols->lack() : module->second.lack;
-    return Lack{module->second.file.path, nameless, why, hint_for(module->second)};
+    return Lack{module->second.file.path, nameless, why, hint_for(module->second, nameless > 0)};
   }
 
-  static std::string hint_for(const Module& module) {
-    const std::string package = package_of(module.file.root, module.file.path);
+  /// Files and lines are missing of most modules: the package is looked for only where names are.
+  static std::string hint_for(const Module& module, bool is_nameless) {
+    const std::string package = is_nameless ? package_of(module.file.root, module.file.path) : "";
     if (package.empty()) return "its debug information: in the package with -dbgsym or -debuginfo, or by --debuginfod";
     return fmt::format("install {}-dbgsym, or use --debuginfod", package);
+  }
+
+  /// A person who waits for names is told so, every second of it.
+  void tell_progress(std::uint64_t took_ns) {
+    constexpr std::uint64_t kPatienceNs = 1'000'000'000;
+    busy_ns_ += took_ns;
+    if (busy_ns_ < kPatienceNs) return;
+    busy_ns_ = 0;
+    if (::isatty(STDERR_FILENO) != 0) log::info("looking up names: {} addresses so far", answers_.size());
   }
 
   SourceFrame generated(const Question& question) {
@@ -245,6 +260,7 @@ class Symbolizer::Impl {
   }
 
   Options options_;
+  std::uint64_t busy_ns_ = 0;  // spent on answers, since that was told
   std::unique_ptr<Debuginfod> debuginfod_;
   std::unordered_map<heap::ModuleId, Module> modules_;
   std::unordered_map<pid_t, PerfMapFile> processes_;
