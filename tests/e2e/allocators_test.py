@@ -115,7 +115,7 @@ class OperatorsTest(AllocatorsCase):
     def test_exceptions_and_cancelled_threads_around_every_allocator(self):
         """The scenes of survival_test.py, whose functions are other allocators' here."""
         for library in (JEMALLOC, TCMALLOC):
-            for name, failed in (("exceptions", 1000), ("cancelled", 0), ("throwing_constructor", 0)):
+            for name, failed in (("exceptions", 1000), ("cancelled", 0)):
                 with self.subTest(library=library.name, scene=name):
                     target = Target(self, harness.scene(name), env={"LD_PRELOAD": str(library)})
                     tracer = self.attach(target)
