@@ -7,7 +7,7 @@ import unittest
 import families
 import harness
 from families import JEMALLOC, MIMALLOC, TCMALLOC
-from harness import BACKENDS, Case, Target, Tracer, fixture
+from harness import BACKENDS, Case, Target, Tracer
 
 ROUNDS = "200"
 
@@ -111,6 +111,22 @@ class OperatorsTest(AllocatorsCase):
 
     def test_every_operator_of_mimalloc(self):
         self.assert_exact([self.program(), ROUNDS, "0", "0"], preload=MIMALLOC, backends=BACKENDS)
+
+    def test_exceptions_and_cancelled_threads_around_every_allocator(self):
+        """The scenes of survival_test.py, whose functions are other allocators' here."""
+        for library in (JEMALLOC, TCMALLOC):
+            for name, failed in (("exceptions", 1000), ("cancelled", 0)):
+                with self.subTest(library=library.name, scene=name):
+                    target = Target(self, harness.scene(name), env={"LD_PRELOAD": str(library)})
+                    tracer = self.attach(target)
+                    target.go()
+                    if name == "exceptions":
+                        self.assertEqual(target.out.next(), '{"caught":3000}')
+                    target.truth()
+                    records = tracer.stop()
+                    self.assertEqual(target.finish(), 0)
+                    self.assertEqual(records.summary["failed_objects_total"], failed)
+                    self.assert_nothing_lost(records)
 
     def test_mimalloc_as_debian_builds_it_aborts_where_it_should_throw_also_without_a_tracer(self):
         done = subprocess.run([self.program(), "0", "1", "0"], env={"LD_PRELOAD": str(MIMALLOC)}, capture_output=True,
