@@ -63,6 +63,13 @@ bool matches_any(std::string_view function, std::span<const std::string_view> pa
   return std::ranges::any_of(patterns, [&](std::string_view pattern) { return matches(name, pattern); });
 }
 
+/// The standard libraries of C++ (GCC's and LLVM's) and Rust, as their source files lie.
+bool is_standard(std::string_view file) {
+  constexpr std::string_view kPlaces[] = {"/include/c++/", "/library/alloc/", "/library/core/", "/library/std/"};
+  return std::ranges::any_of(kPlaces,
+                             [&](std::string_view place) { return file.find(place) != std::string_view::npos; });
+}
+
 /// Where the operator's name ends in "operator new(…)", "operator<<(…)", "operator()(…)"; npos: no operator.
 std::size_t end_of_operator(std::string_view function, std::size_t at) {
   constexpr std::string_view kWord = "operator";
@@ -103,8 +110,12 @@ std::string bare_name(std::string_view function) {
   return name;
 }
 
-bool is_allocator_plumbing(std::string_view function) { return matches_any(function, kAllocator); }
+bool is_allocator_plumbing(std::string_view function, std::string_view file) {
+  return is_standard(file) || matches_any(function, kAllocator);
+}
 
-bool is_start_plumbing(std::string_view function) { return matches_any(function, kStart); }
+bool is_start_plumbing(std::string_view function, std::string_view file) {
+  return is_standard(file) || matches_any(function, kStart);
+}
 
 }  // namespace tracer::report

@@ -96,7 +96,7 @@ std::vector<SiteText::Line> SiteText::lines_of(const Context& context, const hea
 void SiteText::fold(std::vector<Line>& lines) {
   if (!context_.folds) return;
   const auto own = [](auto is_plumbing) {
-    return [=](const Line& line) { return !is_plumbing(line.source->function); };
+    return [=](const Line& line) { return !is_plumbing(line.source->function, line.source->file); };
   };
   const auto first = std::ranges::find_if(lines, own(is_allocator_plumbing));
   const auto last = std::find_if(lines.rbegin(), std::make_reverse_iterator(first), own(is_start_plumbing)).base();
@@ -117,7 +117,7 @@ void SiteText::add_frames(TableText& text, const heap::Stack* stack, Part part) 
     if (line.frame->by_frame_pointer && !std::exchange(is_uncertain, true))
       text.line("      (from here on by frame pointers: no call frame information)", Tone::kFaint);
     text.frame(line.number, *line.source, context_.symbolizer->module_path(line.frame->module),
-               is_allocator_plumbing(line.source->function) ? Tone::kFaint : Tone::kPlain);
+               is_allocator_plumbing(line.source->function, line.source->file) ? Tone::kFaint : Tone::kPlain);
   }
   add_end(text, stack->end);
 }

@@ -37,6 +37,14 @@ TEST(PlumbingTest, KnowsWhatStandsBetweenCodeAndItsAllocator) {
   }
 }
 
+TEST(PlumbingTest, KnowsInlinedFunctionsOfStandardLibrariesByTheirFile) {
+  EXPECT_TRUE(is_allocator_plumbing("operator[]", "/usr/include/c++/12/bits/unordered_map.h"));
+  EXPECT_TRUE(is_allocator_plumbing("allocate", "/usr/lib/llvm-14/include/c++/v1/memory"));
+  EXPECT_TRUE(is_allocator_plumbing("reserve", "/rustc/abc/library/alloc/src/raw_vec.rs"));
+  EXPECT_TRUE(is_start_plumbing("_M_run", "/usr/include/c++/12/bits/std_thread.h"));
+  EXPECT_FALSE(is_allocator_plumbing("operator[]", "/src/app/include/map.h"));
+}
+
 TEST(PlumbingTest, KnowsWhatStandsBelowEveryThread) {
   for (const char* name :
        {"_start", "__libc_start_main_impl", "__libc_start_call_main", "start_thread", "clone3",
