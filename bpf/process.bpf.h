@@ -12,7 +12,6 @@ TR_INLINE void process_forked(struct task_struct* parent, struct task_struct* ch
   __u32 parent_tgid = BPF_CORE_READ(parent, tgid);
   __u32 child_tgid = BPF_CORE_READ(child, tgid);
   if (parent_tgid == child_tgid) return; /* a thread */
-  if (config.all) __sync_fetch_and_add(&globals.processes_started, 1);
   struct tr_process* process = find_process(parent_tgid);
   if (!process || !process->space) return;
 

@@ -242,10 +242,10 @@ class ValidatorsTest(FormatsCase):
 
     def test_the_whole_machine(self):
         targets = [Target(self, scene("leaks")) for _ in range(2)]
+        ended = Target(self, scene("leaks"))
         tracer = MachineTracer(self, *self.outputs(), "-a", "--comm", "scenes", "-i", "1h").wait_recording()
         for target in targets:
             target.work()
-        ended = Target(self, scene("leaks"))
         ended.work()
         self.assertEqual(ended.finish(), 0)
         tracer.interrupt()

@@ -21,6 +21,11 @@ class GuardTest(MachineCase):
     def run_guarded(self, script):
         return Program(self, [str(self.program), "-c", script])
 
+    @staticmethod
+    def notes_of(records):
+        """What the guard says; that python3 has no symbols is another matter."""
+        return [note for note in records.of("diagnostic") if note["code"].startswith("overhead_")]
+
     def check(self, crowd):
         """First it is sampled, then it is not recorded any more; the quiet one is left alone."""
         busy = self.run_guarded(BUSY)
@@ -29,7 +34,7 @@ class GuardTest(MachineCase):
         self.assertTrue(eventually(lambda: any('"overhead_muted"' in line for line in list(tracer.out.seen))))
         records = tracer.stop()
         self.assertTrue(busy.is_running())
-        notes = records.of("diagnostic")
+        notes = self.notes_of(records)
         self.assertEqual([note["code"] for note in notes], ["overhead_sampled", "overhead_sampled", "overhead_muted"])
         self.assertEqual({note["pid"] for note in notes}, {busy.pid})
         for note in notes:
@@ -51,7 +56,7 @@ class GuardTest(MachineCase):
         busy = self.run_guarded(BUSY)
         tracer = self.trace_all("--comm", "guarded", "--max-overhead", "off", "-d", "4s")
         records = tracer.finish()
-        self.assertEqual(records.of("diagnostic"), [])
+        self.assertEqual(self.notes_of(records), [])
         self.assertNotIn("estimated", records.heap(busy.pid))
 
 

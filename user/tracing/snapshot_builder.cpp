@@ -30,13 +30,14 @@ struct Building {
   heap::StackEndCounts end_units{};
 };
 
-/// Word by word and frees first: a block freed while we read must not make more frees than allocations.
+/// Word by word and frees first: a block freed while we read must not make more frees than allocations. The kernel half
+/// adds blocks before their bytes, and here it is the other way round: no bytes without a block.
 Site read_totals(const tr_stack& stack) {
   Site site;
   site.units.free = __atomic_load_n(&stack.free_units, __ATOMIC_ACQUIRE);
   site.totals.free_bytes = __atomic_load_n(&stack.free_bytes, __ATOMIC_ACQUIRE);
-  site.units.alloc = __atomic_load_n(&stack.alloc_units, __ATOMIC_ACQUIRE);
   site.totals.alloc_bytes = __atomic_load_n(&stack.alloc_bytes, __ATOMIC_ACQUIRE);
+  site.units.alloc = __atomic_load_n(&stack.alloc_units, __ATOMIC_ACQUIRE);
   site.birth_ticks = static_cast<std::int64_t>(__atomic_load_n(&stack.birth_ticks, __ATOMIC_RELAXED));
   return site;
 }

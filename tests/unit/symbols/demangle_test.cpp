@@ -30,6 +30,20 @@ TEST(DemangleTest, ReadsRustV0Names) {
   EXPECT_EQ(demangle("_RINvNtC3std3mem8align_ofdE"), "std::mem::align_of::<f64>");
 }
 
+TEST(DemangleTest, ReadsDNames) {
+  EXPECT_EQ(demangle("_D8demangle4testFaZv"), "demangle.test(char)");
+  EXPECT_EQ(demangle("_D3std5stdio4File5closeMFNeZv"), "std.stdio.File.close()");
+}
+
+// Back references to back references, each twice.
+TEST(DemangleTest, LeavesDNamesAloneThatCouldFillTheMemory) {
+  std::string name = "_D8demangle4testF";
+  for (int i = 0; i < 40; ++i) name += "S3abcQe";
+  name += "Zv";
+  EXPECT_EQ(demangle(name), name);
+  EXPECT_EQ(demangle("_D3" + std::string(4000, 'a')), "_D3" + std::string(4000, 'a'));
+}
+
 TEST(DemangleTest, LeavesOtherNamesAlone) {
   for (const char* name : {"", "malloc", "_ZN", "_R", "_Z", "__libc_malloc", "a__b__C", "_init", "_D3std"}) {
     EXPECT_EQ(demangle(name), name);
