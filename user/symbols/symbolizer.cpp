@@ -44,6 +44,9 @@ Question question_of(const heap::Frame& frame) {
   return {frame.module, frame.module_address, frame.exact, 0};
 }
 
+// Debug information is unpacked into memory, tens of megabytes for a large library.
+constexpr std::size_t kMostOpen = 48;
+
 std::string_view base_name(std::string_view path) {
   const std::string_view name = path.substr(path.find_last_of('/') + 1);
   return name.empty() ? "unknown" : name;
@@ -136,6 +139,7 @@ class Symbolizer::Impl {
     bool released = false;  // may be added again
     bool was_online = false;
     std::unique_ptr<ModuleSymbols> symbols = nullptr;
+    std::uint64_t used = 0;                                // the higher, the later it was asked
     std::string lack = "it had gone before it was asked";  // why an address of it would have no name
   };
 
@@ -215,12 +219,32 @@ class Symbolizer::Impl {
 
   ModuleSymbols* opened(Module* module) {
     if (module->released) return nullptr;
-    if (!std::exchange(module->asked, true)) module->symbols = ModuleSymbols::open(&module->file);
+    module->used = ++uses_;
+    if (!std::exchange(module->asked, true)) {
+      make_room();
+      module->symbols = ModuleSymbols::open(&module->file);
+    }
     // Whatever is read from a file that was overwritten in place is about another content.
     if (!is_unchanged(*module)) module->symbols.reset();
     if (debuginfod_ && module->symbols && !module->symbols->has_lines() && !std::exchange(module->was_online, true))
       module->symbols->download(*debuginfod_, module->file);
     return module->symbols.get();
+  }
+
+  /// Closes what was not asked for the longest time. It is opened anew when it is asked again.
+  void make_room() {
+    std::size_t open = 0;
+    Module* oldest = nullptr;
+    for (auto& [id, module] : modules_) {
+      if (!module.symbols || !module.watched.valid()) continue;
+      ++open;
+      if (oldest == nullptr || module.used < oldest->used) oldest = &module;
+    }
+    if (open < kMostOpen) return;
+    oldest->lack = oldest->symbols->lack();
+    oldest->symbols.reset();
+    oldest->file.file.reset(::fcntl(oldest->watched.get(), F_DUPFD_CLOEXEC, 3));
+    oldest->asked = oldest->was_online = false;
   }
 
   static bool is_unchanged(const Module& module) {
@@ -260,6 +284,7 @@ class Symbolizer::Impl {
   }
 
   Options options_;
+  std::uint64_t uses_ = 0;
   std::uint64_t busy_ns_ = 0;  // spent on answers, since that was told
   std::unique_ptr<Debuginfod> debuginfod_;
   std::unordered_map<heap::ModuleId, Module> modules_;

@@ -105,6 +105,29 @@ void expect_same_as_addr2line(const Program& program) {
 
 TEST_F(SymbolizerTest, AgreesWithAddr2lineOnEveryInstruction) { expect_same_as_addr2line(*program_); }
 
+TEST_F(SymbolizerTest, OpensNoMoreThanAFewModulesAtATimeAndAnswersForAll) {
+  constexpr heap::ModuleId kModules = 120;
+  struct stat status {};
+  ASSERT_EQ(::stat(program_->path().c_str(), &status), 0);
+  Symbolizer symbolizer;
+  for (heap::ModuleId id = 0; id < kModules; ++id) {
+    ModuleFile file = module_at(program_->path());
+    file.size_bytes = static_cast<std::uint64_t>(status.st_size);
+    file.modified_ns = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000U +
+                       static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
+    symbolizer.add_module(id, std::move(file));
+  }
+  for (const bool is_first : {true, false}) {
+    for (heap::ModuleId id = 0; id < kModules; ++id) {
+      heap::Frame frame = is_first ? exact(deep_address()) : returning_to(deep_address() + 1);
+      frame.module = id;
+      expect_deep_frames(symbolizer.symbolize(frame));
+    }
+  }
+  // Of each the file that was given, and another descriptor of it.
+  EXPECT_LT(open_files(), 2 * kModules + 60);
+}
+
 TEST_F(SymbolizerTest, AgreesWithAddr2lineOnDwarf4AndCompressedSections) {
   expect_same_as_addr2line(Program("-gdwarf-4 -gz"));
 }
