@@ -2,10 +2,13 @@
 """Real programs: the tracer's totals beside what their allocators say of themselves. Each comparison is printed."""
 
 import json
+import os
+import pathlib
+import subprocess
 import unittest
 
 from families import JEMALLOC
-from harness import Case, Program, Target, eventually
+from harness import Case, Program, Target, Tracer, eventually, site
 from servers_test import Redis, free_port
 
 PYTHON = "/usr/bin/python3"
@@ -50,6 +53,37 @@ for i in range(1000):
 print("{}", flush=True)
 sys.stdin.readline()
 """
+
+
+class GoTest(Case):
+    def build(self, source):
+        program = self.folder / "program"
+        (self.folder / "main.go").write_text(source, encoding="utf-8")
+        environment = dict(os.environ, GOCACHE=str(self.folder / "cache"), GO111MODULE="off", CGO_ENABLED="1", HOME=str(self.folder))
+        subprocess.run(["go", "build", "-o", program, "main.go"], cwd=self.folder, env=environment, check=True, timeout=300)
+        return str(program)
+
+    def test_of_a_program_with_a_c_side_that_side_is_seen_and_the_tracer_says_so(self):
+        source = pathlib.Path(__file__).resolve().parents[1] / "fixtures" / "cgo.go"
+        target = Target(self, [self.build(source.read_text(encoding="utf-8"))])
+        tracer = self.attach(target)
+        target.go()
+        self.assertEqual(target.out.next(), "done")
+        records = tracer.stop()
+        self.assertEqual(target.finish(), 0)
+        self.assertEqual(records.by_function("take"), site(100, 1000))
+        self.assertEqual([note["pid"] for note in records.of("diagnostic", code="go_heap_not_seen")], [target.pid])
+        self.assertTrue(any("only its C side" in line for line in tracer.err.seen))
+
+    def test_a_program_without_one_is_refused_with_the_reason(self):
+        program = self.build('package main\nimport "time"\nfunc main() { time.Sleep(time.Hour) }\n')
+        target = Program(self, [program])
+        tracer = Tracer(self, "-p", target.pid)
+        self.assertEqual(tracer.wait(), 1)
+        lines = tracer.err.all()
+        self.assertTrue(any("is written in Go" in line for line in lines), lines)
+        self.assertTrue(any("maps no file that defines malloc" in line for line in lines), lines)
+        self.assertTrue(target.is_running())
 
 
 class RealAllocatorsTest(Case):

@@ -64,6 +64,18 @@ std::string read_build_id(Elf* elf, const GElf_Phdr& segment) {
 }
 
 /// For files whose program headers do not list their notes.
+bool has_section(Elf* elf, std::string_view name) {
+  std::size_t names = 0;
+  if (elf_getshdrstrndx(elf, &names) != 0) return false;
+  for (Elf_Scn* section = elf_nextscn(elf, nullptr); section != nullptr; section = elf_nextscn(elf, section)) {
+    GElf_Shdr header;
+    if (gelf_getshdr(section, &header) == nullptr) continue;
+    const char* found = elf_strptr(elf, names, header.sh_name);
+    if (found != nullptr && name == found) return true;
+  }
+  return false;
+}
+
 std::string read_build_id_from_sections(Elf* elf) {
   for (Elf_Scn* section = elf_nextscn(elf, nullptr); section != nullptr; section = elf_nextscn(elf, section)) {
     GElf_Shdr header;
@@ -113,6 +125,7 @@ Result<ElfImage> ElfImage::read(int fd, const std::vector<std::string_view>& wan
   image.machine_ = machine_of(header.e_machine);
   if (Result<void> read = image.read_segments(elf.get(), file_size); !read) return std::move(read).error();
   if (image.build_id_.empty()) image.build_id_ = read_build_id_from_sections(elf.get());
+  image.is_go_ = has_section(elf.get(), ".go.buildinfo");
   if (Result<void> read = image.read_functions(elf.get(), file_size, wanted); !read) return std::move(read).error();
   return image;
 }

@@ -52,6 +52,8 @@ class ElfImage {
   const std::vector<FunctionSymbol>& functions() const { return functions_; }
   /// The path in PT_INTERP; empty for static programs and libraries.
   const std::string& interpreter() const { return interpreter_; }
+  /// Made by the Go compiler (it has a section .go.buildinfo): its own heap comes from no allocator function.
+  bool is_go() const { return is_go_; }
 
   /// ELF vaddr of a file offset inside an executable segment, and back.
   std::optional<std::uint64_t> address_of_offset(std::uint64_t file_offset) const;
@@ -62,6 +64,7 @@ class ElfImage {
   Result<void> read_functions(Elf* elf, std::uint64_t file_size, const std::vector<std::string_view>& wanted);
 
   bool is_64_bit_ = false;
+  bool is_go_ = false;
   Machine machine_ = Machine::kOther;
   std::string build_id_;
   std::string interpreter_;

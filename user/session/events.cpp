@@ -247,9 +247,24 @@ report::LibraryEvent Session::describe(report::LibraryEvent::Kind kind, const li
   return event;
 }
 
+/// Half of such a program would seem to be missing.
+void Session::tell_of_go(const library::Library& library, pid_t pid) {
+  report::Diagnostic diagnostic;
+  diagnostic.severity = "info";
+  diagnostic.code = "go_heap_not_seen";
+  diagnostic.message = library.path() + " is written in Go: what Go itself allocates is not seen, only its C side";
+  diagnostic.hint = "go tool pprof shows Go's own heap; --events fault shows where its pages are touched first";
+  diagnostic.t_ns = since_start_ns();
+  diagnostic.unix_us = unix_us();
+  diagnostic.pid = pid;
+  if (!config_.all) log::info("{}", diagnostic.message);
+  write([&](report::Writer& writer) { return writer.diagnostic(diagnostic); });
+}
+
 /// Lets the symbolizer have the file.
 void Session::library_found(const library::Library& library, pid_t pid) {
   if (!open_modules_.insert(library.module_id()).second) return;
+  if (library.image() && library.image()->is_go()) tell_of_go(library, pid);
   // Of the whole machine's files most come and go: their names are looked up when they go.
   if (began_ns_ != 0 && !adopts() && !is_starting(pid)) transient_modules_.insert(library.module_id());
   symbols::ModuleFile file;

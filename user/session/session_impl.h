@@ -80,6 +80,7 @@ class Session {
   void libraries_changed(const tr_event& event);
   template <typename IsOver>
   void end_replaced(IsOver&& is_over);
+  void tell_of_go(const library::Library& library, pid_t pid);
   void library_found(const library::Library& library, pid_t pid);
   void library_changed(const tracing::LibraryChange& change);
   void library_retires(library::Library& library);
