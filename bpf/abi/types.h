@@ -373,7 +373,7 @@ struct tr_globals {
   __u32 next_serial; /* of address spaces */
   __u64 tick; /* milliseconds since the trace began, set about ten times a second: reading a clock costs 23 ns per block
                */
-  __u64 calls_nested;      /* allocator calls inside an allocator call: counted with the outer one */
+  __u64 calls_nested; /* allocator calls inside an allocator call: counted with the outer one */
   __u64 losses[TR_LOSS_COUNT];
 };
 TR_ASSERT_SIZE(struct tr_globals, 56 + 8 * TR_LOSS_COUNT);
