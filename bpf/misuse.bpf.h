@@ -87,7 +87,8 @@ TR_INLINE void remember_freed(const struct tr_block_key* key, const struct tr_bl
 TR_CHECKED_ONCE int check_freed(const struct tr_block_key* key, const struct tr_block* block, __u32 kind,
                                 __u32 free_stack) {
   if (!key || !block) return 0;
-  remember_freed(key, block, free_stack);
+  struct tr_block_key own = *key; /* Linux 6.1 takes no argument for the key of a map */
+  remember_freed(&own, block, free_stack);
   if (block->kind == kind || block->kind == TR_KIND_ANY || kind == TR_KIND_ANY) return 0;
   struct tr_anomaly_key found = {.type = TR_ANOMALY_MISMATCH,
                                  .space = key->space,
@@ -123,9 +124,10 @@ static long look_before(__u32 i, struct tr_inside* search) {
  * for its stack. */
 TR_CHECKED_ONCE int check_unknown(struct tr_thread* t, const struct tr_block_key* key) {
   if (!t || !key) return false;
+  struct tr_block_key own = *key; /* as in check_freed() */
   struct tr_anomaly_key found = {.space = key->space, .serial = key->serial};
   struct tr_anomaly first = {.count = 1, .address = key->address};
-  struct tr_freed* freed = bpf_map_lookup_elem(&freed_blocks, key);
+  struct tr_freed* freed = bpf_map_lookup_elem(&freed_blocks, &own);
   if (freed) {
     if (freed->losses != sum_of_losses()) return false;
     found.type = TR_ANOMALY_DOUBLE_FREE;
