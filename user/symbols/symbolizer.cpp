@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -97,10 +99,10 @@ class Symbolizer::Impl {
   void release_module(heap::ModuleId id) {
     auto module = modules_.find(id);
     if (module == modules_.end()) return;
-    if (module->second.symbols) module->second.lack = module->second.symbols->lack();
+    if (module->second.opened) module->second.lack = module->second.opened->symbols->lack();
     module->second.asked = true;
     module->second.released = true;
-    module->second.symbols.reset();
+    module->second.opened.reset();
     module->second.file.file.reset();
     module->second.watched.reset();
   }
@@ -132,14 +134,22 @@ class Symbolizer::Impl {
   }
 
  private:
+  /// The symbols of a file, for all modules that have its build id: containers have a copy each of the same libraries.
+  struct Opened {
+    std::unique_ptr<ModuleSymbols> symbols;
+    UniqueFd watched;  // the file that was opened, to see whether it is written to
+    std::uint64_t size_bytes = 0;
+    std::uint64_t modified_ns = 0;
+    std::uint64_t used = 0;  // the higher, the later it was asked
+    bool was_online = false;
+  };
+
   struct Module {
     ModuleFile file;
     UniqueFd watched;       // the same file, to see whether it is written to
     bool asked = false;     // opened, or released, which forbids to open it
     bool released = false;  // may be added again
-    bool was_online = false;
-    std::unique_ptr<ModuleSymbols> symbols = nullptr;
-    std::uint64_t used = 0;                                // the higher, the later it was asked
+    std::shared_ptr<Opened> opened = nullptr;
     std::string lack = "it had gone before it was asked";  // why an address of it would have no name
   };
 
@@ -169,7 +179,7 @@ class Symbolizer::Impl {
     }
     const auto module = modules_.find(id);
     if (module == modules_.end() || module->second.file.path.starts_with('[')) return std::nullopt;
-    const std::string why = module->second.symbols ? module->second.symbols->lack() : module->second.lack;
+    const std::string why = module->second.opened ? module->second.opened->symbols->lack() : module->second.lack;
     return Lack{module->second.file.path, nameless, why, hint_for(module->second, nameless > 0)};
   }
 
@@ -219,42 +229,71 @@ class Symbolizer::Impl {
 
   ModuleSymbols* opened(Module* module) {
     if (module->released) return nullptr;
-    module->used = ++uses_;
-    if (!std::exchange(module->asked, true)) {
-      make_room();
-      module->symbols = ModuleSymbols::open(&module->file);
-    }
+    if (!std::exchange(module->asked, true)) module->opened = open_or_share(*module);
     // Whatever is read from a file that was overwritten in place is about another content.
-    if (!is_unchanged(*module)) module->symbols.reset();
-    if (debuginfod_ && module->symbols && !module->symbols->has_lines() && !std::exchange(module->was_online, true))
-      module->symbols->download(*debuginfod_, module->file);
-    return module->symbols.get();
+    if (!is_unchanged(*module)) module->opened.reset();
+    if (module->opened && !is_unchanged(*module->opened)) module->opened = open(*module);
+    if (!module->opened) return nullptr;
+    Opened& opened = *module->opened;
+    opened.used = ++uses_;
+    if (debuginfod_ && !opened.symbols->has_lines() && !std::exchange(opened.was_online, true))
+      opened.symbols->download(*debuginfod_, module->file);
+    return opened.symbols.get();
+  }
+
+  /// One that has no lines is not shared: there may be a debug file for the next, where its process sees files.
+  std::shared_ptr<Opened> open_or_share(Module& module) {
+    if (module.file.build_id.empty() || !module.watched.valid()) return open(module);
+    std::weak_ptr<Opened>& known = by_build_id_[{module.file.build_id, module.file.size_bytes}];
+    if (std::shared_ptr<Opened> shared = known.lock(); shared && shared->symbols->has_lines() && is_unchanged(*shared))
+      return shared;
+    std::shared_ptr<Opened> own = open(module);
+    known = own;
+    return own;
+  }
+
+  std::shared_ptr<Opened> open(Module& module) {
+    make_room();
+    auto opened = std::make_shared<Opened>();
+    opened->size_bytes = module.file.size_bytes;
+    opened->modified_ns = module.file.modified_ns;
+    if (module.watched.valid()) {
+      opened->watched.reset(::fcntl(module.watched.get(), F_DUPFD_CLOEXEC, 3));
+      if (!module.file.file.valid()) module.file.file.reset(::fcntl(module.watched.get(), F_DUPFD_CLOEXEC, 3));
+    }
+    opened->symbols = ModuleSymbols::open(&module.file);
+    return opened;
   }
 
   /// Closes what was not asked for the longest time. It is opened anew when it is asked again.
   void make_room() {
-    std::size_t open = 0;
-    Module* oldest = nullptr;
+    std::set<Opened*> open;
     for (auto& [id, module] : modules_) {
-      if (!module.symbols || !module.watched.valid()) continue;
-      ++open;
-      if (oldest == nullptr || module.used < oldest->used) oldest = &module;
+      if (module.opened && module.opened->watched.valid()) open.insert(module.opened.get());
     }
-    if (open < kMostOpen) return;
-    oldest->lack = oldest->symbols->lack();
-    oldest->symbols.reset();
-    oldest->file.file.reset(::fcntl(oldest->watched.get(), F_DUPFD_CLOEXEC, 3));
-    oldest->asked = oldest->was_online = false;
+    if (open.size() < kMostOpen) return;
+    const Opened* oldest = *std::ranges::min_element(open, {}, &Opened::used);
+    for (auto& [id, module] : modules_) {
+      if (module.opened.get() != oldest) continue;
+      module.lack = module.opened->symbols->lack();
+      module.opened.reset();
+      module.asked = false;
+    }
   }
 
   static bool is_unchanged(const Module& module) {
+    return is_unchanged(module.watched, module.file.size_bytes, module.file.modified_ns);
+  }
+  static bool is_unchanged(const Opened& opened) {
+    return is_unchanged(opened.watched, opened.size_bytes, opened.modified_ns);
+  }
+  static bool is_unchanged(const UniqueFd& watched, std::uint64_t size_bytes, std::uint64_t expected_ns) {
     struct stat status {};
-    if (!module.watched.valid()) return true;
-    if (::fstat(module.watched.get(), &status) != 0) return false;
+    if (!watched.valid()) return true;
+    if (::fstat(watched.get(), &status) != 0) return false;
     const std::uint64_t modified_ns = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000U +
                                       static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
-    return modified_ns == module.file.modified_ns &&
-           static_cast<std::uint64_t>(status.st_size) == module.file.size_bytes;
+    return modified_ns == expected_ns && static_cast<std::uint64_t>(status.st_size) == size_bytes;
   }
 
   static SourceFrame nameless(std::string function) {
@@ -288,6 +327,7 @@ class Symbolizer::Impl {
   std::uint64_t busy_ns_ = 0;  // spent on answers, since that was told
   std::unique_ptr<Debuginfod> debuginfod_;
   std::unordered_map<heap::ModuleId, Module> modules_;
+  std::map<std::pair<std::string, std::uint64_t>, std::weak_ptr<Opened>> by_build_id_;  // and size
   std::unordered_map<pid_t, PerfMapFile> processes_;
   // Elements of an unordered_map do not move, so that references to answers stay valid.
   std::unordered_map<Question, Answer, QuestionHash> answers_;

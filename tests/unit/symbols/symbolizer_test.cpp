@@ -105,6 +105,34 @@ void expect_same_as_addr2line(const Program& program) {
 
 TEST_F(SymbolizerTest, AgreesWithAddr2lineOnEveryInstruction) { expect_same_as_addr2line(*program_); }
 
+TEST_F(SymbolizerTest, CopiesOfAFileShareWhatIsReadOfItUntilOneIsOverwritten) {
+  Symbolizer symbolizer;
+  const auto add = [&](heap::ModuleId id, const std::string& path) {
+    struct stat status {};
+    ASSERT_EQ(::stat(path.c_str(), &status), 0);
+    ModuleFile file = module_at(path);
+    file.build_id = "c0ffee";
+    file.size_bytes = static_cast<std::uint64_t>(status.st_size);
+    file.modified_ns = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000U +
+                       static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
+    symbolizer.add_module(id, std::move(file));
+  };
+  const auto ask = [&](heap::ModuleId id, heap::Frame frame) {
+    frame.module = id;
+    return symbolizer.symbolize(frame);
+  };
+  const std::string first = variant("first", "cp $IN $OUT");
+  const std::string second = variant("second", "cp $IN $OUT");
+  add(0, first);
+  add(1, second);
+  expect_deep_frames(ask(0, exact(deep_address())));
+  expect_deep_frames(ask(1, exact(deep_address())));
+  // The one that was read is written to: its copy is read instead.
+  run("cd " + program_->directory().path() + " && sleep 0.02 && printf x >> first");
+  expect_deep_frames(ask(1, returning_to(deep_address() + 1)));
+  EXPECT_FALSE(ask(0, returning_to(deep_address() + 1)).back().named);
+}
+
 TEST_F(SymbolizerTest, OpensNoMoreThanAFewModulesAtATimeAndAnswersForAll) {
   constexpr heap::ModuleId kModules = 120;
   struct stat status {};
