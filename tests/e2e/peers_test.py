@@ -156,7 +156,13 @@ class PeersTest(LoaderCase):
                 found = records.by_function("by_all")
                 expected = {"alloc_objects_total": 8 * 500 * len(ALL), "alloc_bytes_total": 8 * 500 * sum(ALL) * 100,
                             "live_objects": 0, "live_bytes": 0}
-                self.assertEqual({name: found[name] for name in expected}, expected)
+                # A thread that always finds another one changing the mappings has no caller, and that is told.
+                told = sum(record["count"] for record in records.of("lost", reason="mapping_busy"))
+                missing = expected["alloc_objects_total"] - found["alloc_objects_total"]
+                self.assertLessEqual(missing, told, records.of("lost"))
+                if not missing:
+                    self.assertEqual({name: found[name] for name in expected}, expected)
+                self.assertEqual((found["live_objects"], found["live_bytes"]), (0, 0))
                 self.assertEqual(records.leaks_of("by_all"), [])
 
 
