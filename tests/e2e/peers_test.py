@@ -156,10 +156,13 @@ class PeersTest(LoaderCase):
                 found = records.by_function("by_all")
                 expected = {"alloc_objects_total": 8 * 500 * len(ALL), "alloc_bytes_total": 8 * 500 * sum(ALL) * 100,
                             "live_objects": 0, "live_bytes": 0}
-                # A thread that always finds another one changing the mappings has no caller, and that is told.
-                told = sum(record["count"] for record in records.of("lost", reason="mapping_busy"))
+                # Where another thread changes the mappings all the time a stack may end before the caller, which is told.
+                last = records.last_snapshots[0]
+                told = sum(count for end, count in last["stack_ends"].items() if end != "complete")
                 missing = expected["alloc_objects_total"] - found["alloc_objects_total"]
-                self.assertLessEqual(missing, told, records.of("lost"))
+                self.assertGreaterEqual(last["alloc_objects_total"], expected["alloc_objects_total"])
+                self.assertLessEqual(missing, told, (last["stack_ends"], records.of("lost")))
+                self.assertLess(missing, expected["alloc_objects_total"] // 100)
                 if not missing:
                     self.assertEqual({name: found[name] for name in expected}, expected)
                 self.assertEqual((found["live_objects"], found["live_bytes"]), (0, 0))
