@@ -151,6 +151,8 @@ class Tracer(Attached):
         if not summary["complete"]:
             raise Failed(f"tracer lost {summary['lost_events_total']} events")
         for counter in ("alloc_objects_total", "free_objects_total"):
+            if summary.get("estimated"):
+                continue
             if summary[counter] < measured:
                 raise Failed(f"tracer's {counter} is {summary[counter]}, but {measured} pairs were made")
 
