@@ -157,7 +157,9 @@ void Session::sample_sites() {
   for (const auto& [space, process] : tracker_->processes()) {
     const heap::HeapIdentity identity{process->pid, process->info.start_ns, process->execs};
     if (!process->is_live() || !histories_.is_due(identity, begin_ns - start_ns_)) continue;
-    histories_.add(tracing::take_stock(books(), *process, false).process, begin_ns - start_ns_);
+    // Only live bytes are judged: what is mapped need not be added up twenty times a second.
+    const tracing::Books heap_only{*object_, *resolver_};
+    histories_.add(tracing::take_stock(heap_only, *process, false).process, begin_ns - start_ns_);
   }
   next_sample_ns_ = begin_ns + kMostShare * (monotonic_ns() - begin_ns);
 }
